@@ -1,0 +1,54 @@
+# make run and make test do all the set-up themselves; every other target starts from the same stamp.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stellwerk-installed
+STATE := var
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-all check format bench clean
+
+help:  ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: $(STAMP) $(STATE)  ## virtual environment, package, state directory
+
+$(STAMP): pyproject.toml requirements.lock
+	@echo "setting up $(VENV) (about a minute) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Stellwerk needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version). Try: make PYTHON=python3.11 ..."; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "could not make $(VENV). On Debian: apt install python3-venv"; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(STATE):
+	@mkdir -p -m 0700 $@
+
+run: setup  ## a running gateway on embedded defaults (SMTP 2525, LMTP 2424)
+	@$(BIN)/stellwerk serve --config conf/stellwerk.toml
+
+test: setup  ## every test that needs no server
+	@$(BIN)/python -m pytest -q -n auto -m "not server and not slow"
+
+test-all: setup  ## every test, with real servers
+	@$(BIN)/python -m pytest -q -n auto
+
+check: setup  ## format, lint, types, import contracts, lock file
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@! grep -nE '^ *--[^h]|://' requirements.lock || { echo "requirements.lock must hold only pins and hashes"; exit 1; }
+
+format: setup  ## format and sort imports
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: setup  ## measure beside aiosmtpd + aiosmtplib and Haraka; writes contrib/bench/RESULTS.md
+	@$(BIN)/python -m contrib.bench
+
+lock:  ## resolve requirements.lock anew (wants pip-tools)
+	pip-compile --quiet --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --strip-extras --all-extras --allow-unsafe -o requirements.lock pyproject.toml
+
+clean:  ## remove the virtual environment (the state directory stays)
+	rm -rf $(VENV)

@@ -1,0 +1,178 @@
+"""The bytes of a message as they came in: kept once, read in pieces, never copied whole.
+
+A small body lives in memory; a large one in an unlinked temporary file read by `pread` (not mmap: its pages count as
+memory of the process, and slicing it copies).
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+from gateway.errors import SpoolUnavailable
+
+CHUNK = 256 * 1024
+MAX_HEADER_BLOCK = 1024 * 1024
+_END_OF_HEADER = b"\r\n\r\n"
+
+
+class Body:
+    """A finished message body. `sha256` is the digest of all its bytes. Subclasses differ in where the bytes are."""
+
+    sha256: bytes
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def read(self, start: int, end: int) -> bytes:
+        """Bytes `start` to `end` (exclusive, clamped to the length)."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give the storage back. Reading afterwards is an error for a spilled body."""
+
+    def chunks(self, size: int = CHUNK, start: int = 0) -> Iterator[bytes]:
+        """The bytes from `start` on, in pieces of at most `size`."""
+        for position in range(start, len(self), size):
+            yield self.read(position, position + size)
+
+    @cached_property
+    def header_block(self) -> bytes:
+        """The header section with its final line end, without the empty line (RFC 5322 2.1).
+
+        A body without an empty line is all header; at most `MAX_HEADER_BLOCK` bytes are looked at, and a longer header
+        counts as none: such a message passes through untouched and unparsed.
+        """
+        if self.read(0, 2) == b"\r\n":
+            return b""
+        end = self.find(_END_OF_HEADER, 0, MAX_HEADER_BLOCK)
+        if end >= 0:
+            return self.read(0, end + 2)
+        return self.read(0, len(self)) if len(self) <= MAX_HEADER_BLOCK else b""
+
+    def find(self, needle: bytes, start: int = 0, end: int | None = None) -> int:
+        """The position of the first `needle` that lies within `start`..`end`, or -1."""
+        limit = len(self) if end is None else min(end, len(self))
+        overlap = len(needle) - 1
+        position = start
+        while position < limit:
+            block = self.read(position, min(position + CHUNK, limit))
+            found = block.find(needle)
+            if found >= 0:
+                return position + found
+            if position + len(block) >= limit:
+                break
+            position += len(block) - overlap
+        return -1
+
+
+class MemoryBody(Body):
+    """A body held as one bytes object."""
+
+    def __init__(self, data: bytes, sha256: bytes | None = None) -> None:
+        self._data = data
+        self.sha256 = hashlib.sha256(data).digest() if sha256 is None else sha256
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def read(self, start: int, end: int) -> bytes:
+        if start == 0 and end >= len(self._data):
+            return self._data
+        return self._data[start:end]
+
+    def find(self, needle: bytes, start: int = 0, end: int | None = None) -> int:
+        return self._data.find(needle, start, len(self._data) if end is None else end)
+
+
+class FileBody(Body):
+    """A body in a file that only this object's descriptor still reaches."""
+
+    def __init__(self, descriptor: int, length: int, sha256: bytes) -> None:
+        self._descriptor = descriptor
+        self._length = length
+        self.sha256 = sha256
+
+    def __len__(self) -> int:
+        return self._length
+
+    def read(self, start: int, end: int) -> bytes:
+        return os.pread(self._descriptor, max(0, min(end, self._length) - start), start)
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class BodyWriter:
+    """Collects a body while it arrives and hashes it on the way; above `spill_bytes` it goes to a file in `spool`.
+
+    `write` and `finish` may touch the disk once `spilled` is true: call them from a worker thread then. They raise
+    `SpoolUnavailable` when the disk does not take the bytes; after `discard` or an error nothing is left behind.
+    """
+
+    def __init__(self, spool: Path, spill_bytes: int) -> None:
+        self._spool = spool
+        self._spill_bytes = spill_bytes
+        self._parts: list[bytes] = []
+        self._hash = hashlib.sha256()
+        self._descriptor = -1
+        self.length = 0
+
+    @property
+    def spilled(self) -> bool:
+        """True once writing reaches the disk."""
+        return self._descriptor >= 0
+
+    def will_spill(self, more: int) -> bool:
+        """Whether writing `more` bytes would touch the disk."""
+        return self.spilled or self.length + more > self._spill_bytes
+
+    def write(self, block: bytes) -> None:
+        spill = self.will_spill(len(block))
+        self.length += len(block)
+        self._hash.update(block)
+        if not spill:
+            self._parts.append(block)
+            return
+        try:
+            if self._descriptor < 0:
+                self._descriptor = os.open(self._spool, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+                for part in self._parts:
+                    _write_all(self._descriptor, part)
+                self._parts.clear()
+            _write_all(self._descriptor, block)
+        except OSError as error:
+            self.discard()
+            raise SpoolUnavailable(f"{self._spool}: {error.strerror}") from error
+
+    def finish(self) -> Body:
+        digest = self._hash.digest()
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            return FileBody(descriptor, self.length, digest)
+        parts, self._parts = self._parts, []
+        return MemoryBody(parts[0] if len(parts) == 1 else b"".join(parts), digest)
+
+    def discard(self) -> None:
+        self._parts.clear()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.write(descriptor, view)
+        if written == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        view = view[written:]

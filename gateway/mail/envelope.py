@@ -1,0 +1,101 @@
+"""The envelope of a message and the session it came by: what the client said, normalised once, never changed after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gateway.mail.address import Address
+
+Protocol = Literal["smtp", "lmtp"]
+Role = Literal["inbound", "filter"]
+Direction = Literal["inbound", "outbound"]
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who delivers to us: the socket's peer, or what a trusted peer said by XFORWARD (then `forwarded` is true).
+
+    `address` is a plain IPv4 or IPv6 address, `unix` for a UNIX socket, or empty when a trusted peer says it is unknown.
+    `ident` is the trusted peer's own id of the message (behind Postfix: its queue id). `source` is LOCAL, REMOTE or "".
+    """
+
+    address: str
+    port: int = 0
+    name: str = ""
+    helo: str = ""
+    protocol: str = ""
+    ident: str = ""
+    source: str = ""
+    forwarded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One connection as the hooks see it. `peer` is the socket's other end, `client` whom the mail is from."""
+
+    id: str
+    listener: str
+    protocol: Protocol
+    role: Role
+    direction: Direction
+    peer: Client
+    client: Client
+    helo: str = ""
+    esmtp: bool = True
+    trusted: bool = False
+    tls: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """A recipient with its RFC 3461 parameters: `notify` in the order given, `orcpt` as it was sent (xtext kept)."""
+
+    address: Address
+    notify: tuple[str, ...] = ()
+    orcpt: str = ""
+
+    @property
+    def never_notify(self) -> bool:
+        return "NEVER" in self.notify
+
+    @property
+    def notify_success(self) -> bool:
+        return "SUCCESS" in self.notify
+
+    @property
+    def notify_failure(self) -> bool:
+        """RFC 3461 4.1: without NOTIFY a failure is reported."""
+        return not self.notify or "FAILURE" in self.notify
+
+    def to_json(self) -> dict[str, Any]:
+        return {"address": str(self.address), "notify": list(self.notify), "orcpt": self.orcpt}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Recipient:
+        return cls(Address.parse(data["address"]), tuple(data["notify"]), data["orcpt"])
+
+
+@dataclass(frozen=True, slots=True)
+class MailParameters:
+    """The ESMTP parameters of MAIL. `size` in octets as announced (RFC 1870), None when it was not."""
+
+    size: int | None = None
+    body: str = ""
+    smtputf8: bool = False
+    ret: str = ""
+    envid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Return path (None is the null sender `<>`), recipients in the order of their RCPT, and the MAIL parameters."""
+
+    sender: Address | None
+    recipients: tuple[Recipient, ...]
+    parameters: MailParameters = field(default_factory=MailParameters)
+
+    @property
+    def return_path(self) -> str:
+        """The sender as it stands in MAIL FROM, without brackets; empty for the null sender."""
+        return "" if self.sender is None else str(self.sender)

@@ -1,0 +1,71 @@
+"""The message as hooks see it: frozen, with its envelope, its bytes and a lazy view of its header."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from email.message import Message as ParsedMessage
+from types import MappingProxyType
+
+from gateway.mail.body import Body
+from gateway.mail.edits import NO_EDITS, Edits
+from gateway.mail.envelope import Envelope, Session
+from gateway.mail.headers import Headers
+
+TagValue = str | int | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A named fact about a message. Stored as `<plugin>.<name>`; the name must be declared at registration."""
+
+    name: str
+    value: TagValue = True
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """One attachment: `size` is that of the decoded content in octets."""
+
+    filename: str
+    content_type: str
+    size: int
+
+
+MimeParser = Callable[[Body], Awaitable[ParsedMessage | None]]
+
+
+async def _no_parser(_body: Body) -> ParsedMessage | None:
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class Message:
+    """A received message. `received_at` is a POSIX time stamp; `tags` maps `<plugin>.<name>` to its value."""
+
+    id: str
+    envelope: Envelope
+    session: Session
+    body: Body
+    received_at: float
+    tags: Mapping[str, TagValue] = field(default_factory=lambda: MappingProxyType({}))
+    edits: Edits = NO_EDITS
+    parser: MimeParser = field(default=_no_parser, repr=False)
+
+    @property
+    def headers(self) -> Headers:
+        """The header fields as they came in, indexed on first use."""
+        found = self.__dict__.get("_headers")
+        if found is None:
+            found = self.__dict__["_headers"] = Headers(self.body.header_block)
+        return found  # type: ignore[no-any-return]
+
+    async def parsed(self) -> ParsedMessage | None:
+        """The MIME structure, parsed in a thread on first use; None when the message breaks the parser."""
+        if "_parsed" not in self.__dict__:
+            self.__dict__["_parsed"] = await self.parser(self.body)
+        return self.__dict__["_parsed"]  # type: ignore[no-any-return]
+
+    def render(self) -> bytes:
+        """The bytes that go out under `edits`. Without edits these are the bytes that came in."""
+        return self.edits.render(self.body)
