@@ -1,1 +1,1 @@
-"""What a message, its envelope and its replies are. Pure values: no aiosmtpd, no database, no asyncio in this package."""
+"""What a message, its envelope and its replies are. Pure values: no aiosmtpd, no database, no asyncio here."""

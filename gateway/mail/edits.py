@@ -96,7 +96,7 @@ def check_name(name: str) -> None:
 
 
 def header_line(name: str, value: str) -> str:
-    """One header field without its final CRLF: ASCII, folded to 76 columns where possible, never over 998 octets a line."""
+    """One field without its final CRLF: ASCII, folded to 76 columns where possible, no line over 998 octets."""
     value = _CONTROL.sub(" ", value).strip()
     if len(value) > MAX_VALUE:
         raise EditError(f"the value of {name} is longer than {MAX_VALUE} characters")

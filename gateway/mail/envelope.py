@@ -16,7 +16,7 @@ Direction = Literal["inbound", "outbound"]
 class Client:
     """Who delivers to us: the socket's peer, or what a trusted peer said by XFORWARD (then `forwarded` is true).
 
-    `address` is a plain IPv4 or IPv6 address, `unix` for a UNIX socket, or empty when a trusted peer says it is unknown.
+    `address` is a plain IPv4 or IPv6 address, `unix` for a UNIX socket, empty when a trusted peer says it is unknown.
     `ident` is the trusted peer's own id of the message (behind Postfix: its queue id). `source` is LOCAL, REMOTE or "".
     """
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# RFC 5322 2.2: printable ASCII except the colon; white space before the colon is obsolete syntax (4.5.8) and still seen.
+# RFC 5322 2.2: printable ASCII except the colon; white space before the colon is obsolete (4.5.8) and still seen.
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _FOLD = re.compile(r"\r\n(?=[ \t])")
 _NEXT_FIELD = re.compile(rb"\r\n(?![ \t])")
@@ -14,7 +14,7 @@ _NEXT_FIELD = re.compile(rb"\r\n(?![ \t])")
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One header field: `name` in lower case, `raw` with folds and final CRLF, `start`..`end` its span in the header."""
+    """One field: `name` in lower case, `raw` with folds and final CRLF, `start`..`end` its span in the header."""
 
     name: str
     raw: bytes

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message as ParsedMessage
 from types import MappingProxyType
+from typing import cast
 
 from gateway.mail.body import Body
 from gateway.mail.edits import NO_EDITS, Edits
@@ -58,13 +59,13 @@ class Message:
         found = self.__dict__.get("_headers")
         if found is None:
             found = self.__dict__["_headers"] = Headers(self.body.header_block)
-        return found  # type: ignore[no-any-return]
+        return found
 
     async def parsed(self) -> ParsedMessage | None:
         """The MIME structure, parsed in a thread on first use; None when the message breaks the parser."""
         if "_parsed" not in self.__dict__:
             self.__dict__["_parsed"] = await self.parser(self.body)
-        return self.__dict__["_parsed"]  # type: ignore[no-any-return]
+        return cast("ParsedMessage | None", self.__dict__["_parsed"])
 
     def render(self) -> bytes:
         """The bytes that go out under `edits`. Without edits these are the bytes that came in."""

@@ -1,0 +1,42 @@
+"""The configuration: frozen models (`models`), reading a file with errors that point at its lines (`reading`)."""
+
+from gateway.config.models import (
+    Config,
+    DnsConfig,
+    HostedConfig,
+    JournalConfig,
+    LimitsConfig,
+    ListenerConfig,
+    LmtpNextHopConfig,
+    LogConfig,
+    MaildirNextHopConfig,
+    NextHopConfig,
+    PluginPolicyConfig,
+    RoutingConfig,
+    ServerConfig,
+    SmtpNextHopConfig,
+    StoreConfig,
+    TraceConfig,
+)
+from gateway.config.reading import load, read
+
+__all__ = [
+    "Config",
+    "DnsConfig",
+    "HostedConfig",
+    "JournalConfig",
+    "LimitsConfig",
+    "ListenerConfig",
+    "LmtpNextHopConfig",
+    "LogConfig",
+    "MaildirNextHopConfig",
+    "NextHopConfig",
+    "PluginPolicyConfig",
+    "RoutingConfig",
+    "ServerConfig",
+    "SmtpNextHopConfig",
+    "StoreConfig",
+    "TraceConfig",
+    "load",
+    "read",
+]
