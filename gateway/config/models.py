@@ -298,7 +298,7 @@ class Config(Section):
 
 
 def parse_socket_address(text: str) -> tuple[str, int] | Path:
-    """`host:port` or `[ipv6]:port` as (host, port), `unix:/path` as a Path. Raises ValueError with what was expected."""
+    """`host:port` or `[ipv6]:port` as (host, port), `unix:/path` as a Path. Raises ValueError."""
     if text.startswith("unix:"):
         path = Path(text.removeprefix("unix:"))
         if not path.is_absolute():
