@@ -42,7 +42,12 @@ TABLE: list[tuple[str, list[EntryView], dict[str, list[tuple[str, str]]], dict[s
     ("1 newest entry too old to join", [entry(step(B), age=JOIN + 1)], {A: own[A]}, {A: Decision.NEW}),
     ("2 split by the MTA", [entry(step(B))], {A: own[A]}, {A: Decision.JOIN}),
     ("2 split, the first part is closed already", [entry(step(B, closed=True))], {A: own[A]}, {A: Decision.JOIN}),
-    ("2 split, the first part still runs", [entry(step(B, State.SENDING, leased=True))], {A: own[A]}, {A: Decision.JOIN}),
+    (
+        "2 split, the first part still runs",
+        [entry(step(B, State.SENDING, leased=True))],
+        {A: own[A]},
+        {A: Decision.JOIN},
+    ),
     ("3 first attempt still running", [entry(step(A, State.SENDING, leased=True))], {A: own[A]}, {A: Decision.BUSY}),
     (
         "3 one of two steps leased",
@@ -54,7 +59,12 @@ TABLE: list[tuple[str, list[EntryView], dict[str, list[tuple[str, str]]], dict[s
     ("4 unknown", [entry(step(A, State.UNKNOWN))], {A: own[A]}, {A: Decision.RETRY}),
     ("4 sending, lease run out", [entry(step(A, State.SENDING))], {A: own[A]}, {A: Decision.RETRY}),
     ("4 one done, one missing", [entry(step(A), step(A, State.DEFERRED, final=C))], {A: own[A]}, {A: Decision.RETRY}),
-    ("4 a retry is no matter of age", [entry(step(A, State.DEFERRED), age=4 * 86400)], {A: own[A]}, {A: Decision.RETRY}),
+    (
+        "4 a retry is no matter of age",
+        [entry(step(A, State.DEFERRED), age=4 * 86400)],
+        {A: own[A]},
+        {A: Decision.RETRY},
+    ),
     ("5 never attempted", [entry(step(A, State.DEFERRED, attempts=0))], {A: own[A]}, {A: Decision.REPLAN}),
     (
         "5 not when one step was attempted",
@@ -77,14 +87,24 @@ TABLE: list[tuple[str, list[EntryView], dict[str, list[tuple[str, str]]], dict[s
         {A: own[A]},
         {A: Decision.JOIN},
     ),
-    ("8 sent again with one more", [entry(step(A, closed=True))], {A: own[A], B: own[B]}, {A: Decision.NEW, B: Decision.NEW}),
+    (
+        "8 sent again with one more",
+        [entry(step(A, closed=True))],
+        {A: own[A], B: own[B]},
+        {A: Decision.NEW, B: Decision.NEW},
+    ),
     (
         "9 the shared copy is on its way",
         [entry(step(B, State.SENDING, final=C, leased=True))],
         {A: [(C, "mail")]},
         {A: Decision.BUSY},
     ),
-    ("10 the shared copy was deferred", [entry(step(B, State.DEFERRED, final=C))], {A: [(C, "mail")]}, {A: Decision.JOIN}),
+    (
+        "10 the shared copy was deferred",
+        [entry(step(B, State.DEFERRED, final=C))],
+        {A: [(C, "mail")]},
+        {A: Decision.JOIN},
+    ),
     (
         "each recipient on its own",
         [entry(step(A), step(B, State.DEFERRED), step(C, State.SENDING, leased=True))],

@@ -1,0 +1,190 @@
+"""Everything a plugin may import, and nothing else: `from gateway.api import Plugin, hookimpl, ...`.
+
+The hooks themselves are described in `gateway/hookspecs.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+import pluggy
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.hooks.policy import OnError
+from gateway.hooks.registry import Accept, Registry
+from gateway.hookspecs import PROJECT, Effect, Tags
+from gateway.mail import reply
+from gateway.mail.address import Address, AddressError
+from gateway.mail.edits import (
+    AddHeader,
+    EveryCopy,
+    ForMembers,
+    ForRecipient,
+    RemoveHeader,
+    ReplaceHeader,
+)
+from gateway.mail.envelope import Client, Envelope, MailParameters, Recipient, Session
+from gateway.mail.message import Message, Tag
+from gateway.mail.reply import Reply
+from gateway.mail.transaction import Transaction
+from gateway.routing.effects import Done, Job, Record, Retry
+from gateway.routing.plan import DeliverStep, DeliveryPlan
+from gateway.routing.route import Deliver, Discard, Hold, Redirect, Refuse, Route
+
+__all__ = [
+    "Accept",
+    "AddHeader",
+    "Address",
+    "AddressError",
+    "Client",
+    "Deliver",
+    "DeliverStep",
+    "DeliveryPlan",
+    "Directory",
+    "Discard",
+    "Dns",
+    "Done",
+    "Effect",
+    "Envelope",
+    "EveryCopy",
+    "Field",
+    "ForMembers",
+    "ForRecipient",
+    "Hold",
+    "Job",
+    "MailDomainAnswer",
+    "MailParameters",
+    "Message",
+    "Plugin",
+    "Recipient",
+    "Record",
+    "Redirect",
+    "Refuse",
+    "Registry",
+    "RemoveHeader",
+    "ReplaceHeader",
+    "Reply",
+    "Retry",
+    "Route",
+    "Services",
+    "Session",
+    "Settings",
+    "StoreReader",
+    "Tag",
+    "Tags",
+    "Transaction",
+    "hookimpl",
+    "reply",
+]
+
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class Settings(BaseModel):
+    """Base of a plugin's `config_model`: frozen, and a key it does not know is an error. Describe every field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+class StoreReader(Protocol):
+    """Reads from the database. Under `explain` as on live mail; writing is what `Record` is for."""
+
+    async def read(self, query: Any, params: Mapping[str, Any] | None = None) -> list[Any]:
+        """Rows of a SQLAlchemy query, fetched at once."""
+        ...
+
+
+class Directory(Protocol):
+    """Who has a mailbox here."""
+
+    def hosts(self, domain: str) -> bool:
+        """Whether `domain` (A-label, lower case) is hosted."""
+        ...
+
+    def has_mailbox(self, address: Address) -> bool:
+        """Whether the address (its subaddress left aside) is a mailbox of a hosted domain."""
+        ...
+
+
+class MailDomainAnswer(Protocol):
+    """What DNS says of a domain that mail comes from or goes to."""
+
+    @property
+    def reply(self) -> Reply | None:
+        """None when mail can go there, else the refusal or deferral that fits the role."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """What was asked and what was seen, in plain words."""
+        ...
+
+
+class Dns(Protocol):
+    """DNS look-ups, cached and shared by all plugins."""
+
+    async def mail_domain(self, domain: str, role: str) -> MailDomainAnswer:
+        """Whether `domain` can take mail. `role` is `sender` or `recipient`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the host gives a plugin to work with. `clock` returns POSIX seconds."""
+
+    store: StoreReader
+    directory: Directory
+    dns: Dns
+    clock: Callable[[], float]
+    log: logging.Logger
+
+
+class Plugin(Generic[SettingsT]):
+    """Base class of all plugins: one instance a process, made from its settings and the services.
+
+    `config_model` checks `[plugin.NAME]`. `on_error` and `timeout_seconds` are defaults that the configuration may
+    override. With `blocking = True` the sync hooks run in a small thread pool of the plugin's own.
+    """
+
+    config_model: ClassVar[type[Settings]] = Settings
+    on_error: ClassVar[OnError] = "tempfail"
+    timeout_seconds: ClassVar[float] = 10.0
+    blocking: ClassVar[bool] = False
+
+    def __init__(self, config: SettingsT, services: Services) -> None:
+        self.config = config
+        self.services = services
+
+    if TYPE_CHECKING:
+        # Declared for type checkers only: pluggy must not take the base class for an implementation.
+        def register(self, registry: Registry) -> None: ...
+        def gateway_startup(self, gateway: Any) -> Awaitable[None] | None: ...
+        def gateway_shutdown(self, gateway: Any) -> Awaitable[None] | None: ...
+        def smtp_connect(self, session: Session) -> Reply | Tags | Awaitable[Reply | Tags | None] | None: ...
+        def smtp_mail(
+            self, session: Session, sender: Address | None, size: int | None, params: MailParameters
+        ) -> Reply | Tags | Awaitable[Reply | Tags | None] | None: ...
+        def smtp_rcpt_check(
+            self, transaction: Transaction, recipient: Recipient
+        ) -> Reply | Tags | Awaitable[Reply | Tags | None] | None: ...
+        def smtp_rcpt_claim(
+            self, transaction: Transaction, recipient: Recipient
+        ) -> Accept | Reply | Awaitable[Accept | Reply | None] | None: ...
+        def message_received(self, message: Message) -> Reply | Tags | Awaitable[Reply | Tags | None] | None: ...
+        def route_recipient(self, message: Message, recipient: Address) -> Route | Awaitable[Route | None] | None: ...
+        def message_annotate(
+            self, message: Message, plan: DeliveryPlan
+        ) -> Iterable[Effect] | Awaitable[Iterable[Effect] | None] | None: ...
+        def plan_review(
+            self, message: Message, plan: DeliveryPlan
+        ) -> DeliveryPlan | Reply | Awaitable[DeliveryPlan | Reply | None] | None: ...
+        def delivery_succeeded(self, message: Message, step: DeliverStep, reply: Reply) -> Awaitable[None] | None: ...
+        def delivery_deferred(self, message: Message, step: DeliverStep, reply: Reply) -> Awaitable[None] | None: ...
+        def delivery_failed(self, message: Message, step: DeliverStep, reply: Reply) -> Awaitable[None] | None: ...
+        def run_job(self, job: Job) -> Done | Retry | Awaitable[Done | Retry | None] | None: ...

@@ -1,0 +1,265 @@
+"""Finds, checks and builds the plugins that the configuration names. Every error names file, plugin and cause."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import logging
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+from pydantic import ValidationError
+
+from gateway import hookspecs
+from gateway.api import Plugin, Registry, Services
+from gateway.config.models import Config, PluginPolicyConfig
+from gateway.errors import ConfigError, PluginLoadError
+from gateway.hooks.policy import Policy
+from gateway.hooks.registry import Declarations
+from gateway.hooks.runner import Call, Runner
+
+GROUP = "stellwerk.plugins"
+HOOKS: tuple[str, ...] = tuple(
+    name for name, value in vars(hookspecs).items() if hasattr(value, f"{hookspecs.PROJECT}_spec")
+)
+_THREADS_OF_A_BLOCKING_PLUGIN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPlugin:
+    """One plugin of the chain. `version` is that of the distribution it came with; `file` where its class stands."""
+
+    name: str
+    instance: Plugin[Any]
+    policy: Policy
+    declared: Declarations
+    version: str
+    file: str
+
+
+@dataclass(slots=True)
+class PluginSet:
+    """The loaded chain."""
+
+    plugins: tuple[LoadedPlugin, ...] = ()
+    runner: Runner = field(default_factory=lambda: Runner({}))
+    pools: list[ThreadPoolExecutor] = field(default_factory=list)
+
+    def close(self) -> None:
+        for pool in self.pools:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def get(self, name: str) -> LoadedPlugin | None:
+        return next((plugin for plugin in self.plugins if plugin.name == name), None)
+
+
+def load_plugins(config: Config, services: Mapping[str, Services] | Services, source: str = "") -> PluginSet:
+    """Load `config.plugins` in order. `services` is one for all, or one per plugin name.
+
+    `source` is the path of the configuration file, for error texts. Raises `ConfigError` with every problem found.
+    """
+    problems: list[str] = []
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    loaded: list[LoadedPlugin] = []
+    for name in config.plugins:
+        try:
+            own = services if isinstance(services, Services) else services[name]
+            loaded.append(_load_one(name, config, own, manager, source))
+        except ConfigError as error:
+            problems += error.problems
+    problems += _unknown_sections(config, source)
+    if problems:
+        raise ConfigError(problems)
+    calls, pools = _calls(loaded)
+    return PluginSet(tuple(loaded), Runner(calls), pools)
+
+
+def available() -> dict[str, metadata.EntryPoint]:
+    """Installed plugins by name."""
+    return {entry.name: entry for entry in metadata.entry_points(group=GROUP)}
+
+
+def service_log(name: str) -> logging.Logger:
+    """The logger of one plugin."""
+    return logging.getLogger(f"stellwerk.plugin.{name}")
+
+
+def _load_one(
+    name: str, config: Config, services: Services, manager: pluggy.PluginManager, source: str
+) -> LoadedPlugin:
+    cls, version, file = _find(name, config.plugin_dir)
+    settings, policy = _settings(name, cls, config.plugin.get(name, {}), source)
+    _check_hooks(name, cls, file)
+    declared = Registry(name)
+    try:
+        instance = cls(settings, services)
+        manager.register(instance, name)
+        manager.check_pending()
+        if "register" in vars_of(cls):
+            instance.register(declared)
+    except ConfigError:
+        raise
+    except Exception as error:  # a plugin's constructor may raise anything; the admin gets one line
+        raise PluginLoadError(f"{file}: plugin {name}: {type(error).__name__}: {_one_line(error)}") from error
+    return LoadedPlugin(name, instance, policy, declared.declared, version, file)
+
+
+def _find(name: str, plugin_dir: Path | None) -> tuple[type[Plugin[Any]], str, str]:
+    local = _local_file(name, plugin_dir)
+    if local is not None:
+        return _plugin_class(name, _import_file(name, local), str(local)), "local", str(local)
+    entries = [entry for entry in metadata.entry_points(group=GROUP) if entry.name == name]
+    if not entries:
+        there = ", ".join(sorted(available())) or "none"
+        raise PluginLoadError(
+            f"plugins: there is no plugin {name!r}. Installed: {there}. "
+            "Install its package, or put it into plugin_dir, or remove it from the list"
+        )
+    if len({entry.value for entry in entries}) > 1:
+        values = " and ".join(sorted(entry.value for entry in entries))
+        raise PluginLoadError(f"plugins: two installed packages bring a plugin {name!r}: {values}. Uninstall one")
+    entry = entries[0]
+    try:
+        cls = entry.load()
+    except Exception as error:  # an import may fail in any way; the cause goes to the admin
+        raise PluginLoadError(
+            f"{entry.value}: plugin {name} cannot be imported: {type(error).__name__}: {_one_line(error)}"
+        ) from error
+    file = inspect.getsourcefile(cls) if inspect.isclass(cls) else None
+    if not inspect.isclass(cls) or not issubclass(cls, Plugin):
+        raise PluginLoadError(f"{entry.value}: plugin {name} is no subclass of gateway.api.Plugin")
+    return cls, entry.dist.version if entry.dist else "?", file or entry.value
+
+
+def _local_file(name: str, plugin_dir: Path | None) -> Path | None:
+    if plugin_dir is None:
+        return None
+    for candidate in (plugin_dir / f"{name}.py", plugin_dir / name / "plugin.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def _import_file(name: str, path: Path) -> ModuleType:
+    module_name = f"stellwerk_local_plugins.{name}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise PluginLoadError(f"{path}: plugin {name} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the file is an admin's own: anything may go wrong in it
+        raise PluginLoadError(
+            f"{path}: plugin {name} cannot be imported: {type(error).__name__}: {_one_line(error)}"
+        ) from error
+    return module
+
+
+def _plugin_class(name: str, module: ModuleType, file: str) -> type[Plugin[Any]]:
+    classes = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, Plugin) and value.__module__ == module.__name__
+    ]
+    if len(classes) != 1:
+        raise PluginLoadError(
+            f"{file}: plugin {name}: expected one subclass of gateway.api.Plugin, found {len(classes)}"
+        )
+    return classes[0]
+
+
+def _settings(name: str, cls: type[Plugin[Any]], table: dict[str, Any], source: str) -> tuple[Any, Policy]:
+    shared = set(PluginPolicyConfig.model_fields)
+    try:
+        own = cls.config_model.model_validate({key: value for key, value in table.items() if key not in shared})
+        policy = PluginPolicyConfig.model_validate(table)
+    except ValidationError as error:
+        raise ConfigError(_render(error, name, source)) from None
+    return own, Policy(policy.on_error or cls.on_error, policy.timeout_seconds or cls.timeout_seconds, policy.mode)
+
+
+def _render(error: ValidationError, name: str, source: str) -> list[str]:
+    return [f"{source}: plugin.{name}.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+
+
+def _check_hooks(name: str, cls: type[Plugin[Any]], file: str) -> None:
+    """Refuse what the runner cannot do in order, and hooks that would silently never be called."""
+    for attribute, function in vars_of(cls).items():
+        options = getattr(function, f"{hookspecs.PROJECT}_impl", None)
+        where = f"{file}:{_line(function)}: plugin {name}"
+        if options is None:
+            if attribute in HOOKS and attribute != "register":
+                raise PluginLoadError(f"{where}: {attribute} is a hook's name but lacks @hookimpl: it would never run")
+            continue
+        if attribute not in HOOKS:
+            raise PluginLoadError(f"{where}: there is no hook {attribute!r}. Hooks: {', '.join(HOOKS)}")
+        for option in ("tryfirst", "trylast", "wrapper", "hookwrapper"):
+            if options.get(option):
+                raise PluginLoadError(f"{where}: {attribute} sets {option}; order is the plugins list and nothing else")
+        if inspect.isasyncgenfunction(function):
+            raise PluginLoadError(f"{where}: {attribute} is an async generator; return a list instead")
+        known = set(inspect.signature(getattr(hookspecs, attribute)).parameters)
+        wrong = [argument for argument in _arguments(function) if argument not in known]
+        if wrong:
+            raise PluginLoadError(
+                f"{where}: {attribute} asks for {', '.join(wrong)}; it may name {', '.join(sorted(known))}"
+            )
+
+
+def vars_of(cls: type) -> dict[str, Any]:
+    """The attributes that a plugin class and its own bases define, without those of `Plugin` itself."""
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        if base is not Plugin and base.__module__ not in {"builtins", "typing"}:
+            found.update(vars(base))
+    return found
+
+
+def _arguments(function: Any) -> tuple[str, ...]:
+    return tuple(name for name in inspect.signature(function).parameters if name != "self")
+
+
+def _line(function: Any) -> int:
+    code = getattr(function, "__code__", None)
+    return code.co_firstlineno if code is not None else 0
+
+
+def _calls(loaded: list[LoadedPlugin]) -> tuple[dict[str, list[Call]], list[ThreadPoolExecutor]]:
+    calls: dict[str, list[Call]] = {hook: [] for hook in HOOKS}
+    pools: list[ThreadPoolExecutor] = []
+    for plugin in loaded:
+        pool = None
+        if plugin.instance.blocking:
+            pool = ThreadPoolExecutor(_THREADS_OF_A_BLOCKING_PLUGIN, f"plugin-{plugin.name}")
+            pools.append(pool)
+        tags = frozenset(plugin.declared.tags)
+        for hook in HOOKS:
+            raw = vars_of(type(plugin.instance)).get(hook)
+            if raw is None or hook == "register":
+                continue
+            own_pool = None if inspect.iscoroutinefunction(raw) else pool
+            function = getattr(plugin.instance, hook)
+            calls[hook].append(Call(plugin.name, hook, function, _arguments(raw), plugin.policy, tags, own_pool))
+    return calls, pools
+
+
+def _unknown_sections(config: Config, source: str) -> list[str]:
+    known = set(available()) | set(config.plugins)
+    return [
+        f"{source}: [plugin.{name}]: there is no plugin of that name; installed: {', '.join(sorted(known))}"
+        for name in config.plugin
+        if name not in known
+    ]
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

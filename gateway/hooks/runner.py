@@ -1,0 +1,270 @@
+"""Calls plugins: one after the other, each awaited, each behind its policy. Nobody else may call a plugin.
+
+Plain pluggy would run all sync implementations before any coroutine is awaited; in a mail chain order is meaning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from inspect import isawaitable
+from pathlib import Path
+from typing import Any
+
+from gateway.hooks.policy import Policy
+from gateway.hooks.registry import Accept
+from gateway.mail.edits import AddHeader, RemoveHeader, ReplaceHeader
+from gateway.mail.message import Tag, TagValue
+from gateway.mail.reply import Reply
+from gateway.routing.effects import Done, Job, Record, Retry
+from gateway.routing.plan import DeliveryPlan
+from gateway.routing.route import Deliver, Discard, Hold, Redirect, Refuse
+
+log = logging.getLogger("stellwerk.plugins")
+
+MAX_EFFECTS = 1000
+Event = dict[str, Any]
+Story = list[Event]
+
+_EFFECTS: tuple[type, ...] = (AddHeader, ReplaceHeader, RemoveHeader, Record, Job, Tag)
+_ANSWERS: dict[str, tuple[type, ...]] = {
+    "smtp_connect": (Reply, Tag),
+    "smtp_mail": (Reply, Tag),
+    "smtp_rcpt_check": (Reply, Tag),
+    "smtp_rcpt_claim": (Accept, Reply),
+    "message_received": (Reply, Tag),
+    "route_recipient": (Redirect, Deliver, Hold, Discard, Refuse),
+    "message_annotate": _EFFECTS,
+    "plan_review": (DeliveryPlan, Reply),
+    "run_job": (Done, Retry),
+}
+_LISTS = {"smtp_connect", "smtp_mail", "smtp_rcpt_check", "message_received", "message_annotate"}
+
+_running: list[str] = []
+
+
+def running_now() -> str | None:
+    """Which plugin's hook was entered last and has not come back, for the worker's watchdog (another thread)."""
+    return _running[-1] if _running else None
+
+
+class PluginFailure(Exception):
+    """A plugin with `on_error = "tempfail"` failed: the mail is to be answered 451."""
+
+    def __init__(self, plugin: str, hook: str, cause: str) -> None:
+        super().__init__(f"{plugin}.{hook}: {cause}")
+
+
+class WrongAnswer(TypeError):
+    """A hook returned something that its specification does not allow."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One plugin's implementation of one hook, with everything that calling it takes, worked out at load time."""
+
+    plugin: str
+    hook: str
+    function: Callable[..., Any]
+    arguments: tuple[str, ...]
+    policy: Policy
+    tags: frozenset[str] = frozenset()
+    pool: ThreadPoolExecutor | None = None
+
+    @property
+    def is_shadow(self) -> bool:
+        return self.policy.mode == "shadow"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a chain came to: the deciding answer if any, and the tags of all plugins."""
+
+    answer: Any = None
+    plugin: str = ""
+    tags: dict[str, TagValue] = field(default_factory=dict)
+
+
+class Runner:
+    """Runs the chains. `calls` maps each hook to its implementations in the order of the configuration."""
+
+    def __init__(self, calls: Mapping[str, Sequence[Call]]) -> None:
+        self._calls = {hook: tuple(chain) for hook, chain in calls.items() if chain}
+
+    def chain(self, hook: str) -> tuple[Call, ...]:
+        """The implementations of a hook; empty when no plugin has one."""
+        return self._calls.get(hook, ())
+
+    async def until_rejection(self, hook: str, story: Story, **arguments: Any) -> Outcome:
+        """Tags of each plugin; the first Reply that rejects ends the chain. Raises `PluginFailure`."""
+        outcome = Outcome()
+        for call in self.chain(hook):
+            for item in await self.invoke(call, arguments, story) or ():
+                if isinstance(item, Tag):
+                    outcome.tags[f"{call.plugin}.{item.name}"] = item.value
+                elif not item.is_accept:
+                    outcome.answer, outcome.plugin = item, call.plugin
+                    return outcome
+        return outcome
+
+    async def first_answer(self, hook: str, story: Story, **arguments: Any) -> Outcome:
+        """The first answer that is not None. Raises `PluginFailure`."""
+        for call in self.chain(hook):
+            answer = await self.invoke(call, arguments, story)
+            if answer is not None:
+                return Outcome(answer, call.plugin)
+        return Outcome()
+
+    async def collect(self, hook: str, story: Story, **arguments: Any) -> list[tuple[str, Any]]:
+        """All effects of all plugins, in order, each with its plugin's name. Raises `PluginFailure`."""
+        found: list[tuple[str, Any]] = []
+        for call in self.chain(hook):
+            found += [(call.plugin, item) for item in await self.invoke(call, arguments, story) or ()]
+        return found
+
+    async def tell(self, hook: str, story: Story, **arguments: Any) -> None:
+        """Inform every plugin; failures are logged and change nothing."""
+        for call in self.chain(hook):
+            try:
+                await self.invoke(call, arguments, story)
+            except PluginFailure as failure:
+                log.warning("%s", failure)
+
+    async def invoke(self, call: Call, arguments: Mapping[str, Any], story: Story) -> Any:
+        """Call one plugin behind its policy and note it in `story`.
+
+        None when it answered nothing, failed under `skip`, or runs as a shadow. Raises `PluginFailure` under `tempfail`.
+        """
+        event: Event = {"hook": call.hook, "plugin": call.plugin}
+        story.append(event)
+        if not call.policy.breaker.allows():
+            return self._failed(call, event, "breaker open: failed too often in a row")
+        started = time.perf_counter()
+        try:
+            answer = _checked(call, await _guarded(call, arguments))
+        except _Failed as failure:
+            event["ms"] = _milliseconds(started)
+            if call.policy.breaker.failed():
+                log.error("plugin %s failed %d times in a row, breaker open", call.plugin, call.policy.breaker.failures)
+            return self._failed(call, event, str(failure))
+        event["ms"] = _milliseconds(started)
+        call.policy.breaker.succeeded()
+        if answer is not None:
+            event["answer"] = _describe(answer)
+        if call.is_shadow:
+            event["shadow"] = True
+            return None
+        return answer
+
+    def _failed(self, call: Call, event: Event, cause: str) -> None:
+        event["error"] = cause
+        event["on_error"] = call.policy.on_error
+        if call.is_shadow:
+            event["shadow"] = True
+            return
+        log.warning("plugin %s failed in %s (%s): %s", call.plugin, call.hook, call.policy.on_error, cause)
+        if call.policy.on_error == "tempfail":
+            raise PluginFailure(call.plugin, call.hook, cause)
+
+
+class _Failed(Exception):
+    """The plugin's call went wrong; the text says how."""
+
+
+async def _guarded(call: Call, arguments: Mapping[str, Any]) -> Any:
+    """The plugin's raw answer, iterables materialised. Whatever it raises, `_Failed` comes out."""
+    timeout = call.policy.timeout_seconds
+    wanted = {name: arguments[name] for name in call.arguments}
+    started = time.monotonic()
+    try:
+        if call.pool is not None:
+            loop = asyncio.get_running_loop()
+            async with asyncio.timeout(timeout):
+                return _materialise(call, await loop.run_in_executor(call.pool, partial(call.function, **wanted)))
+        _running.append(f"plugin {call.plugin}, hook {call.hook}")
+        try:
+            answer = call.function(**wanted)
+            if isawaitable(answer):
+                async with asyncio.timeout(timeout):
+                    answer = await answer
+            answer = _materialise(call, answer)
+        finally:
+            _running.pop()
+        took = time.monotonic() - started
+        if took > timeout:
+            log.warning("plugin %s: %s took %.1f s, over its %.1f s", call.plugin, call.hook, took, timeout)
+        return answer
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise _Failed("CancelledError that nobody asked for") from None
+    except TimeoutError as error:
+        late = time.monotonic() - started >= timeout
+        raise _Failed(f"no answer within {timeout:g} s" if late else _where(error, call)) from None
+    except GeneratorExit:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, SystemExit too: the process lives on
+        raise _Failed(_where(error, call)) from None
+
+
+def _where(error: BaseException, call: Call) -> str:
+    """Exception type, text, file and line: what an admin can hand to the plugin's author."""
+    frames = traceback.extract_tb(error.__traceback__)
+    code = getattr(call.function, "__code__", None)
+    own = [frame for frame in frames if code is not None and frame.filename == code.co_filename]
+    frame = (own or frames)[-1] if frames else None
+    place = f" ({Path(frame.filename).name}:{frame.lineno})" if frame is not None else ""
+    return f"{type(error).__name__}: {str(error)[:200]}{place}"
+
+
+def _materialise(call: Call, answer: Any) -> Any:
+    """Lists for hooks that may return many things. A generator runs here, inside the guard."""
+    if answer is None or call.hook not in _LISTS:
+        return answer
+    if isinstance(answer, _ANSWERS[call.hook]):
+        return [answer]
+    if not isinstance(answer, Iterable) or isinstance(answer, (str, bytes, Mapping)):
+        raise WrongAnswer(f"{call.hook} may not return {type(answer).__name__}")
+    items = []
+    for item in answer:
+        items.append(item)
+        if len(items) > MAX_EFFECTS:
+            raise WrongAnswer(f"{call.hook} returned more than {MAX_EFFECTS} things")
+    return items
+
+
+def _checked(call: Call, answer: Any) -> Any:
+    if answer is None:
+        return None
+    allowed = _ANSWERS.get(call.hook, ())
+    for item in answer if call.hook in _LISTS else (answer,):
+        if not isinstance(item, allowed):
+            names = ", ".join(kind.__name__ for kind in allowed) or "nothing"
+            raise _Failed(f"returned {type(item).__name__}, allowed: {names}")
+        if isinstance(item, Tag):
+            _check_tag(call, item)
+    return answer
+
+
+def _check_tag(call: Call, tag: Tag) -> None:
+    if tag.name not in call.tags:
+        raise _Failed(f"tag {tag.name!r} was not declared at register()")
+    if not isinstance(tag.value, (str, int, bool)):
+        raise _Failed(f"tag {tag.name!r}: a value is str, int or bool, not {type(tag.value).__name__}")
+
+
+def _describe(answer: Any) -> Any:
+    items = answer if isinstance(answer, list) else [answer]
+    texts = [f"{i.name}={i.value}" if isinstance(i, Tag) else str(i) for i in items[:20]]
+    return [text[:300] for text in texts]
+
+
+def _milliseconds(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 3)

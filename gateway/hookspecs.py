@@ -1,0 +1,129 @@
+"""Every hook a plugin may implement, in the order a message meets them. This file is the table of contents.
+
+A hook may be a plain or an `async def` method and names only the arguments it wants. The chain is the `plugins` list of
+the configuration, one plugin after the other. A hook that raises, hangs or returns something else is handled by the
+plugin's `on_error`: `tempfail` answers 451 4.3.0, `skip` goes on as if it had returned None. Never is it a 5xx.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from gateway.mail.address import Address
+from gateway.mail.edits import HeaderEdit
+from gateway.mail.envelope import MailParameters, Recipient, Session
+from gateway.mail.message import Message, Tag
+from gateway.mail.reply import Reply
+from gateway.mail.transaction import Transaction
+from gateway.routing.effects import Done, Job, Record, Retry
+from gateway.routing.plan import DeliverStep, DeliveryPlan
+from gateway.routing.route import Route
+
+if TYPE_CHECKING:
+    from gateway.hooks.registry import Accept, Registry
+
+PROJECT = "stellwerk"
+hookspec = pluggy.HookspecMarker(PROJECT)
+
+Tags = Tag | Iterable[Tag]
+Effect = HeaderEdit | Record | Job | Tag
+
+
+@hookspec
+def register(registry: Registry) -> None:
+    """Declare tags, job kinds, tables, migrations and checks. Runs once, before anything else; may not do I/O.
+
+    A failure refuses to start.
+    """
+
+
+@hookspec
+def gateway_startup(gateway: Any) -> None:
+    """The process is about to take work. Runs in list order; a failure refuses to start."""
+
+
+@hookspec
+def gateway_shutdown(gateway: Any) -> None:
+    """The process ends. Runs in reverse order; a failure is logged."""
+
+
+@hookspec
+def smtp_connect(session: Session) -> Reply | Tags | None:
+    """A client has connected; nothing was said yet. A Reply refuses the connection instead of the greeting.
+
+    The first rejection ends the chain. On `filter` listeners the client is the trusted mail server.
+    """
+
+
+@hookspec
+def smtp_mail(
+    session: Session, sender: Address | None, size: int | None, params: MailParameters
+) -> Reply | Tags | None:
+    """MAIL FROM. `sender` is None for the null sender, `size` the announced octets or None.
+
+    The first rejection ends the chain. On `filter` listeners the mail is accepted already and a 5xx becomes a bounce to
+    a possibly forged sender: return tags there instead.
+    """
+
+
+@hookspec
+def smtp_rcpt_check(transaction: Transaction, recipient: Recipient) -> Reply | Tags | None:
+    """RCPT TO: may this recipient be refused? Runs before anybody claims the recipient; the first rejection ends it."""
+
+
+@hookspec
+def smtp_rcpt_claim(transaction: Transaction, recipient: Recipient) -> Accept | Reply | None:
+    """RCPT TO: is this recipient yours? The first answer counts; the core's own mailboxes are asked last.
+
+    A recipient that nobody claims is refused with 550 5.7.1.
+    """
+
+
+@hookspec
+def message_received(message: Message) -> Reply | Tags | None:
+    """The message is complete. A Reply (4xx or 5xx) refuses it for all recipients; the first one ends the chain."""
+
+
+@hookspec
+def route_recipient(message: Message, recipient: Address) -> Route | None:
+    """Where does this recipient's copy go? None passes the question on; where nobody answers, the core delivers.
+
+    In one line of descent an address is offered to each plugin at most once. Targets of a Redirect start at the top of
+    the chain, a kept original goes on behind the plugin that kept it.
+    """
+
+
+@hookspec
+def message_annotate(message: Message, plan: DeliveryPlan) -> Iterable[Effect] | None:
+    """The final recipients are known. Return header edits, records, jobs and tags; all plugins' effects add up."""
+
+
+@hookspec
+def plan_review(message: Message, plan: DeliveryPlan) -> DeliveryPlan | Reply | None:
+    """The last look at the whole plan. A DeliveryPlan takes its place, a Reply refuses the message. Piped."""
+
+
+@hookspec
+def delivery_succeeded(message: Message, step: DeliverStep, reply: Reply) -> None:
+    """A next hop took a copy. Runs after the client was answered and cannot change the outcome; failures are logged."""
+
+
+@hookspec
+def delivery_deferred(message: Message, step: DeliverStep, reply: Reply) -> None:
+    """A copy could not be handed on now; the sender keeps the message. As `delivery_succeeded`."""
+
+
+@hookspec
+def delivery_failed(message: Message, step: DeliverStep, reply: Reply) -> None:
+    """A next hop refused a copy for good. As `delivery_succeeded`."""
+
+
+@hookspec
+def run_job(job: Job) -> Done | Retry | None:
+    """Do one of your own jobs from the durable outbox, in the desk process. May run more than once for one job.
+
+    None is Done. A failure is retried with growing pauses, then kept as a dead letter.
+    """
