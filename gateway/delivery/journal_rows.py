@@ -1,0 +1,236 @@
+"""The journal's rows: every SQL statement about entries and steps, and reading and applying them in batches.
+
+Nothing is decided here (that is `journal_rules`), and nothing here knows about tasks or time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pkgutil import resolve_name
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Update,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
+
+from gateway.delivery.journal_rules import EntryView, State, StepView
+from gateway.mail.reply import Reply
+from gateway.routing.effects import OnConflict, Record
+from gateway.routing.plan import Step, step_from_json
+from gateway.store.schema import job as job_table
+from gateway.store.schema import journal_entry, journal_step
+from gateway.store.store import BatchFunction, insert
+
+Tables = Mapping[str, Any]
+"""Tables that records may name, by name."""
+
+
+LOOK_UP = (
+    select(journal_entry.c.id.label("entry"), journal_entry.c.sender, journal_entry.c.digest,
+           journal_entry.c.created_at, journal_step)
+    .join(journal_step, journal_step.c.entry_id == journal_entry.c.id)
+    .where(journal_entry.c.digest.in_(bindparam("digests", expanding=True)))
+    .order_by(journal_entry.c.created_at.desc(), journal_step.c.recipient, journal_step.c.position)
+)  # fmt: skip
+THIS_STEP = and_(
+    journal_step.c.entry_id == bindparam("b_entry"),
+    journal_step.c.recipient == bindparam("b_recipient"),
+    journal_step.c.position == bindparam("b_position"),
+)
+LEASE = (
+    update(journal_step)
+    .where(THIS_STEP)
+    .values(
+        state=State.SENDING.value,
+        # A lease that ran out in `sending` belonged to a process that vanished: perhaps it delivered.
+        doubts=journal_step.c.doubts + case((journal_step.c.state == State.SENDING.value, 1), else_=0),
+        transaction_id=bindparam("b_transaction"),
+        leased_by=bindparam("b_instance"),
+        leased_until=bindparam("b_until"),
+        updated_at=bindparam("b_now"),
+    )
+)
+FINISH = (
+    update(journal_step)
+    .where(THIS_STEP)
+    .values(
+        state=bindparam("b_state"),
+        reply=bindparam("b_reply"),
+        attempts=journal_step.c.attempts + bindparam("b_attempt"),
+        doubts=journal_step.c.doubts + bindparam("b_doubt"),
+        leased_by="",
+        leased_until=0.0,
+        updated_at=bindparam("b_now"),
+    )
+)
+CLOSE = (
+    update(journal_step)
+    .where(journal_step.c.entry_id == bindparam("b_entry"), journal_step.c.recipient == bindparam("b_recipient"))
+    .values(closed_at=bindparam("b_now"))
+)
+DROP = delete(journal_step).where(
+    journal_step.c.entry_id == bindparam("b_entry"), journal_step.c.recipient == bindparam("b_recipient")
+)
+JOBS_DUE = update(job_table).where(job_table.c.entry_id == bindparam("b_entry")).values(due_at=bindparam("b_now"))
+
+
+@dataclass(slots=True)
+class Changes:
+    """Rows that one batch of commit A writes, by statement."""
+
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    leases: list[dict[str, Any]] = field(default_factory=list)
+    dropped: list[dict[str, Any]] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    jobs: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class KnownEntry:
+    """An entry as it was found, with what a retry needs of its steps."""
+
+    view: EntryView
+    rows: dict[tuple[str, int], tuple[Step, Reply | None]] = field(default_factory=dict)
+
+    def forget(self, recipient: str) -> None:
+        self.view.steps = [step for step in self.view.steps if step.recipient != recipient]
+
+
+def entries(connection: Connection, digests: set[str]) -> dict[tuple[str, str], list[KnownEntry]]:
+    found: dict[tuple[str, str], dict[str, KnownEntry]] = {}
+    for row in connection.execute(LOOK_UP, {"digests": sorted(digests)}):
+        entries = found.setdefault((row.sender, row.digest), {})
+        entry = entries.setdefault(row.entry, KnownEntry(EntryView(row.entry, row.created_at)))
+        entry.view.steps.append(
+            StepView(
+                row.recipient,
+                row.position,
+                (row.final, row.via),
+                State(row.state),
+                row.leased_until,
+                row.attempts,
+                row.closed_at is not None,
+            )
+        )
+        reply = Reply.from_json(json.loads(row.reply)) if row.reply else None
+        entry.rows[row.recipient, row.position] = step_from_json(json.loads(row.step)), reply
+    return {key: list(entries.values()) for key, entries in found.items()}
+
+
+def executemany(statement: Update) -> BatchFunction:
+    """A batch function that runs `statement` for all payloads at once."""
+
+    def run(connection: Connection, payloads: Sequence[Any], /) -> Sequence[None]:
+        connection.execute(statement, list(payloads))
+        return [None] * len(payloads)
+
+    return run
+
+
+def apply(connection: Connection, changes: Changes, tables: Tables) -> None:
+    """Write what one batch of commit A came to, each kind of row in one go."""
+    if changes.dropped:
+        connection.execute(DROP, changes.dropped)
+    if changes.entries:
+        connection.execute(journal_entry.insert(), changes.entries)
+    if changes.steps:
+        connection.execute(journal_step.insert(), changes.steps)
+    if changes.leases:
+        connection.execute(LEASE, changes.leases)
+    if changes.jobs:
+        insert(job_table, "ignore")(connection, changes.jobs)
+    _write_records(connection, changes.records, tables)
+
+
+def _write_records(connection: Connection, records: Sequence[Record], tables: Tables) -> None:
+    by_table: dict[tuple[str, OnConflict], list[Mapping[str, Any]]] = {}
+    for record in records:
+        if record.function:
+            resolve_name(record.function)(connection, dict(record.row))
+        else:
+            by_table.setdefault((record.table, record.on_conflict), []).append(record.row)
+    for (table, on_conflict), rows in by_table.items():
+        insert(tables[table], on_conflict)(connection, rows)
+
+
+def recover(connection: Connection, payloads: Sequence[tuple[ColumnElement[bool], float]], /) -> Sequence[None]:
+    """Steps whose lease is dead: `sending` becomes `unknown`, and each lease is free."""
+    was_sending = journal_step.c.state == State.SENDING.value
+    for dead, now in payloads:
+        connection.execute(
+            update(journal_step)
+            .where(dead)
+            .values(
+                state=case(
+                    (journal_step.c.state == State.SENDING.value, State.UNKNOWN.value), else_=journal_step.c.state
+                ),
+                doubts=journal_step.c.doubts + case((was_sending, 1), else_=0),
+                attempts=journal_step.c.attempts + case((was_sending, 1), else_=0),
+                leased_by="",
+                leased_until=0.0,
+                updated_at=now,
+            )
+        )
+    return [None] * len(payloads)
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """How old entries may become. Times in POSIX seconds, ages in seconds."""
+
+    now: float
+    join_seconds: float
+    unfinished_seconds: float
+    unconfirmed_seconds: float
+
+
+def purge(connection: Connection, payloads: Sequence[Purge], /) -> Sequence[int]:
+    """Delete entries that no retry can need any more; the number of entries deleted."""
+    return [_purge_one(connection, payload) for payload in payloads]
+
+
+def _purge_one(connection: Connection, limits: Purge) -> int:
+    def no_step(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+        return ~exists().where(journal_step.c.entry_id == journal_entry.c.id, *conditions)
+
+    open_step = journal_step.c.closed_at.is_(None)
+    unfinished = journal_step.c.state.not_in([State.DONE.value, State.REFUSED.value])
+    fresh = journal_step.c.updated_at > limits.now - limits.unconfirmed_seconds
+    over = or_(
+        and_(journal_entry.c.created_at < limits.now - limits.join_seconds, no_step(open_step)),
+        no_step(or_(unfinished, fresh)),
+        journal_entry.c.created_at < limits.now - limits.unfinished_seconds,
+    )
+    doomed = select(journal_entry.c.id).where(over, no_step(journal_step.c.leased_until > limits.now)).limit(1000)
+    ids = list(connection.execute(doomed).scalars())
+    if ids:
+        connection.execute(delete(journal_step).where(journal_step.c.entry_id.in_(ids)))
+        connection.execute(delete(journal_entry).where(journal_entry.c.id.in_(ids)))
+    return len(ids)
+
+
+def count_open(sender: str, digest: str) -> Any:
+    """A query: how many steps of this message wait for their sender's confirmation or retry."""
+    return (
+        select(func.count())
+        .select_from(journal_entry.join(journal_step))
+        .where(
+            journal_entry.c.digest == digest,
+            journal_entry.c.sender == sender,
+            journal_step.c.closed_at.is_(None),
+        )
+    )
