@@ -1,4 +1,4 @@
-"""The errors a person can meet. Each says what was found, where, what was expected and what to do; none is a traceback."""
+"""The errors a person can meet: what was found, where, what was expected, what to do. None is a traceback."""
 
 from __future__ import annotations
 

@@ -1,19 +1,62 @@
-"""The message walk, readable from top to bottom: what happens between the first command and the last reply."""
+"""The message walk, readable from top to bottom: decide, commit, hand on, answer, remember.
+
+What is decided stands in `planning`; what was handed on before, in `delivery.journal`. docs/flow.md tells it all.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+from gateway.config.models import Config
+from gateway.delivery import verdict
+from gateway.delivery.executor import Executor
+from gateway.delivery.journal import Begin, Begun, Journal, StoredStep, settle
+from gateway.delivery.journal_rules import Decision, State
+from gateway.delivery.notifications import Notifier
+from gateway.delivery.transport import Outcome, Result
+from gateway.delivery.verdict import Delivery
+from gateway.errors import StoreUnavailable
+from gateway.hooks.runner import Runner
 from gateway.mail.address import Address
 from gateway.mail.body import Body
 from gateway.mail.envelope import MailParameters, Recipient, Session
-from gateway.mail.reply import Reply
+from gateway.mail.ids import new_id
+from gateway.mail.message import Message
+from gateway.mail.reply import (
+    DEADLINE_PASSED,
+    INTERNAL_ERROR,
+    STILL_BEING_DELIVERED,
+    STORE_DOWN,
+    Reply,
+)
+from gateway.mail.stamp import Stamp
 from gateway.mail.transaction import Transaction
+from gateway.planning import Planner
+from gateway.routing.plan import DeliverStep, DeliveryPlan
+from gateway.routing.route import Refuse
+from gateway.store.store import Store, Write
+from gateway.trace import Story, Tracer
+
+log = logging.getLogger("stellwerk.pipeline")
+
+_STATES = {
+    Outcome.DONE: State.DONE,
+    Outcome.REFUSED: State.REFUSED,
+    Outcome.DEFERRED: State.DEFERRED,
+    Outcome.UNKNOWN: State.UNKNOWN,
+}
+# A lease outlives the deadline, so that a retry never meets a first attempt which is about to be given up.
+_LEASE_MARGIN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer to the end of data. `replies`: one per accepted recipient, in order (LMTP); `reply`: one for all (SMTP).
+    """The answer to the end of data: `replies` one per accepted recipient in order (LMTP), `reply` one for all (SMTP).
 
     All of them end with the transaction id in brackets.
     """
@@ -22,36 +65,320 @@ class Verdict:
     replies: tuple[Reply, ...]
 
 
+@dataclass(slots=True)
+class _Walk:
+    """One message on its way through `process`."""
+
+    transaction: Transaction
+    message: Message
+    story: Story
+    deadline: float
+    begun: Begun = field(default_factory=Begun)
+    deliveries: dict[str, list[Delivery]] = field(default_factory=dict)
+
+
 class Pipeline:
     """What the edge calls, command by command. No method raises for a plugin's, the store's or a next hop's trouble."""
 
+    def __init__(
+        self,
+        config: Config,
+        planner: Planner,
+        runner: Runner,
+        store: Store,
+        journal: Journal,
+        executor: Executor,
+        notifier: Notifier,
+        stamp: Stamp,
+        tracer: Tracer,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._config = config
+        self._planner = planner
+        self._runner = runner
+        self._store = store
+        self._journal = journal
+        self._executor = executor
+        self._notifier = notifier
+        self._stamp = stamp
+        self._tracer = tracer
+        self._clock = clock
+        self._deadlines = {listener.name: listener.transaction_deadline_seconds for listener in config.listeners}
+        self._unconfirmed: dict[str, list[tuple[str, str]]] = {}
+        self._afterwards: set[asyncio.Task[None]] = set()
+
     async def connect(self, session: Session) -> Reply | None:
         """Before the greeting. A Reply refuses the connection (it is sent instead of the greeting)."""
-        raise NotImplementedError
+        events: list[dict[str, Any]] = []
+        refusal = await self._planner.connect(session, events)
+        if refusal is not None:
+            log.info("%s %s client=%s refused: %s", session.id, session.listener, session.client.address, refusal)
+        return refusal
 
     async def mail(self, session: Session, sender: Address | None, parameters: MailParameters) -> Transaction | Reply:
         """MAIL FROM. A Transaction when accepted, else the refusal."""
-        raise NotImplementedError
+        transaction, refusal = await self._planner.mail(session, sender, parameters)
+        if refusal is None:
+            return transaction
+        return self._tell(Story(transaction, self._clock()), refusal).reply
 
     async def rcpt(self, transaction: Transaction, recipient: Recipient) -> Reply:
         """RCPT TO. 250 takes the recipient into the transaction (a repeated one once); else the refusal."""
-        raise NotImplementedError
-
-    async def process(self, transaction: Transaction, body: Body) -> Verdict:
-        """The message is complete. Always finishes, whatever the client does; closes `body` when done with it."""
-        raise NotImplementedError
+        reply = await self._planner.rcpt(transaction, recipient)
+        return reply if reply.is_accept else reply.tagged(transaction.id)
 
     def refused(self, transaction: Transaction, reply: Reply, size: int) -> Reply:
         """The edge refuses the message itself at the end of data (too big, bare newline, line too long, too slow).
 
         `size`: octets received. Gives the reply tagged with the id; the trace keeps the story.
         """
-        raise NotImplementedError
+        return self._tell(Story(transaction, self._clock(), size), reply).reply
+
+    def abandon(self, transaction: Transaction) -> None:
+        """RSET, EHLO, QUIT or a lost connection before the end of data: worth a story when something was refused."""
+        if any(event.get("event") == "rcpt" for event in transaction.events):
+            self._tracer.keep(Story(transaction, self._clock()))
 
     def confirm(self, transaction: Transaction) -> None:
         """The client has seen our reply to its final dot: a command arrived that was not pipelined before it."""
-        raise NotImplementedError
+        finished = self._unconfirmed.pop(transaction.id, None)
+        if finished:
+            self._store.write_soon(self._journal.close_writes(finished, self._clock()), on_error=_log_lost_write)
 
-    def abandon(self, transaction: Transaction) -> None:
-        """RSET, EHLO, QUIT or a lost connection before the end of data."""
-        raise NotImplementedError
+    async def process(self, transaction: Transaction, body: Body) -> Verdict:
+        """The message is complete. Always finishes, whatever the client does; closes `body` when done with it."""
+        now = self._clock()
+        message = self._planner.message(transaction, body, now)
+        story = Story(transaction, now, len(body), body.sha256.hex())
+        deadline = asyncio.get_running_loop().time() + self._deadlines[transaction.session.listener]
+        walk = _Walk(transaction, message, story, deadline)
+        try:
+            told = await self._walk(walk)
+        except StoreUnavailable as error:
+            log.error("%s the store is not available: %s", transaction.id, error)
+            told = self._tell(story, STORE_DOWN)
+        except Exception:
+            log.exception("%s failed", transaction.id)
+            told = self._tell(story, INTERNAL_ERROR)
+        self._after(self._finish(walk))
+        return told
+
+    async def _walk(self, walk: _Walk) -> Verdict:
+        planned = await self._planner.plan(walk.transaction, walk.message, walk.story.events)
+        if planned.plan is not None:
+            walk.story.plan = planned.plan.to_json()
+        elif not await self._has_stored_plan(walk):
+            return self._tell(walk.story, planned.refusal or INTERNAL_ERROR)
+        await self._commit_a(walk, planned.plan, planned.refusal)
+        await self._deliver(walk)
+        return await self._commit_b(walk)
+
+    async def _has_stored_plan(self, walk: _Walk) -> bool:
+        return await self._journal.has_open(walk.message.envelope.return_path, walk.story.digest)
+
+    async def _commit_a(self, walk: _Walk, plan: DeliveryPlan | None, refusal: Reply | None) -> None:
+        """The intent, before any byte goes out: steps `sending`, records, jobs; or what the journal knows already."""
+        message = walk.message
+        recipients = {recipient.address.key: recipient for recipient in message.envelope.recipients}
+        plans = {} if plan is None else {each.original.address.key: each for each in plan.recipients}
+        if plan is not None and self._needs_no_journal(plan):
+            walk.begun = _unjournalled(plans)
+        else:
+            now = self._clock()
+            deadline = walk.deadline - asyncio.get_running_loop().time()
+            request = Begin(
+                entry_id=walk.transaction.id,
+                sender=message.envelope.return_path,
+                digest=walk.story.digest,
+                transaction_id=walk.transaction.id,
+                recipients=tuple(recipients),
+                plans=plans,
+                records=() if plan is None else plan.records,
+                jobs=() if plan is None else tuple((new_id(), job) for job in plan.jobs),
+                now=now,
+                leased_until=now + deadline + _LEASE_MARGIN_SECONDS,
+            )
+            walk.begun = await self._journal.begin(request, time.monotonic() + deadline)
+        for key in recipients:
+            steps = walk.begun.steps.get(key, [])
+            walk.deliveries[key] = [Delivery(step, step.state, step.reply or INTERNAL_ERROR) for step in steps]
+            if walk.begun.decisions.get(key) is Decision.BUSY:
+                walk.deliveries[key] = [_answer_only(key, State.DEFERRED, STILL_BEING_DELIVERED)]
+            elif not steps:
+                reply = refusal or INTERNAL_ERROR
+                walk.deliveries[key] = [
+                    _answer_only(key, State.REFUSED if reply.is_permanent else State.DEFERRED, reply)
+                ]
+
+    def _needs_no_journal(self, plan: DeliveryPlan) -> bool:
+        """`journal.mode = "needed"`: one step and nothing else leaves no rows (RFC 1047's window stays open)."""
+        if self._config.journal.mode == "all" or plan.records or plan.jobs:
+            return False
+        return len(plan.recipients) == 1 and len(plan.recipients[0].steps) == 1
+
+    async def _deliver(self, walk: _Walk) -> None:
+        """Run what is ours to run; what is settled keeps its answer."""
+        mine = [d for row in walk.deliveries.values() for d in row if d.state is State.SENDING]
+        if not mine:
+            return
+        message = walk.message
+        received = self._stamp.received_line(message.id, message.session, message.envelope, message.received_at)
+        steps = [d.step.step for d in mine if isinstance(d.step.step, DeliverStep)]
+        by_copy: dict[tuple[str, str], list[Delivery]] = {}
+        for delivery in mine:
+            delivery.ran = True
+            if isinstance(delivery.step.step, DeliverStep):
+                by_copy.setdefault(delivery.step.step.copy_key, []).append(delivery)
+            else:
+                delivery.state, delivery.reply = settle(delivery.step.step)
+
+        def late(step: DeliverStep, result: Result) -> None:
+            self._learned_late(by_copy[step.copy_key], result)
+
+        results = await self._executor.run(message, (received,), steps, walk.deadline, late)
+        for copy, result in results.items():
+            for delivery in by_copy[copy]:
+                delivery.result = result
+                delivery.state, delivery.reply = _STATES[result.outcome], result.reply
+
+    async def _commit_b(self, walk: _Walk) -> Verdict:
+        """What became of each step. Waited for only where a crash would cost more than one duplicate."""
+        now = self._clock()
+        answered = {key: verdict.of_recipient(row) for key, row in walk.deliveries.items()}
+        replies = [answered[recipient.address.key] for recipient in walk.message.envelope.recipients]
+        reply = verdict.of_all(replies)
+        per_recipient = walk.message.session.protocol == "lmtp"
+        writes = self._step_writes(walk, now)
+        notifications = self._notifier.writes(
+            walk.message,
+            walk.deliveries,
+            {key: each if per_recipient else reply for key, each in answered.items()},
+            now,
+        )
+        if reply.is_accept or (per_recipient and any(each.is_accept for each in replies)):
+            writes += [self._journal.jobs_due_write(entry, now) for entry in walk.begun.entry_ids if entry]
+        writes += notifications
+        walk.story.steps = [_step_json(delivery) for row in walk.deliveries.values() for delivery in row]
+        mixed = not reply.is_accept or len({each.code for each in replies}) > 1
+        if writes and (mixed or notifications or walk.transaction.client_gone):
+            await self._store.write(writes)
+        elif writes:
+            self._store.write_soon(writes, on_error=_log_lost_write)
+        self._remember(walk, answered, reply, per_recipient=per_recipient)
+        return self._tell(walk.story, reply, replies)
+
+    def _step_writes(self, walk: _Walk, now: float) -> list[Write]:
+        return [
+            self._journal.finish_write(
+                delivery.step, delivery.state, delivery.reply, attempted=_was_attempted(delivery), now=now
+            )
+            for row in walk.deliveries.values()
+            for delivery in row
+            if delivery.ran and delivery.step.entry_id
+        ]
+
+    def _remember(self, walk: _Walk, answered: Mapping[str, Reply], reply: Reply, *, per_recipient: bool) -> None:
+        """Which recipients are closed once the client confirms. After a 4xx for all it will come again for all."""
+        finished = [
+            (row[0].step.entry_id, key)
+            for key, row in walk.deliveries.items()
+            if row[0].step.entry_id and not (answered[key] if per_recipient else reply).is_temporary
+        ]
+        if finished and not walk.transaction.client_gone:
+            self._unconfirmed[walk.transaction.id] = finished
+
+    def forget(self, transaction: Transaction) -> None:
+        """The connection is gone and the reply was never confirmed: the journal's rows answer the retry."""
+        self._unconfirmed.pop(transaction.id, None)
+
+    def _learned_late(self, deliveries: Sequence[Delivery], result: Result) -> None:
+        """The truth about a step that was unknown at the deadline."""
+        writes = [
+            self._journal.correct_write(d.step, _STATES[result.outcome], result.reply, self._clock())
+            for d in deliveries
+            if d.step.entry_id
+        ]
+        if writes:
+            self._store.write_soon(writes, on_error=_log_lost_write)
+
+    def _tell(self, story: Story, reply: Reply, replies: Sequence[Reply] | None = None) -> Verdict:
+        """Close the story with its replies, each tagged with the id."""
+        count = story.transaction.recipient_count
+        mark = story.transaction.id
+        story.reply = reply.tagged(mark)
+        told = tuple(each.tagged(mark) for each in (replies if replies is not None else [reply] * count))
+        story.replies = told
+        self._tracer.keep(story)
+        return Verdict(story.reply, told)
+
+    async def _finish(self, walk: _Walk) -> None:
+        """After the reply: tell the plugins, give the body back."""
+        try:
+            for row in walk.deliveries.values():
+                for delivery in row:
+                    await self._tell_plugins(walk, delivery)
+        finally:
+            walk.message.body.close()
+
+    async def _tell_plugins(self, walk: _Walk, delivery: Delivery) -> None:
+        if not delivery.ran or not isinstance(delivery.step.step, DeliverStep):
+            return
+        if delivery.state is State.DONE:
+            hook = "delivery_succeeded"
+        else:
+            hook = "delivery_failed" if delivery.state is State.REFUSED else "delivery_deferred"
+        if self._runner.chain(hook):
+            await self._runner.tell(hook, [], message=walk.message, step=delivery.step.step, reply=delivery.reply)
+
+    def _after(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._afterwards.add(task)
+        task.add_done_callback(self._afterwards.discard)
+
+    async def settled(self) -> None:
+        """Wait for what runs after replies. For a clean stop."""
+        while self._afterwards:
+            await asyncio.gather(*self._afterwards, return_exceptions=True)
+
+
+def _unjournalled(plans: Mapping[str, Any]) -> Begun:
+    begun = Begun()
+    for key, plan in plans.items():
+        begun.decisions[key] = Decision.NEW
+        begun.steps[key] = []
+        for position, planned in enumerate(plan.steps):
+            stored = StoredStep("", key, position, planned.step, State.SENDING)
+            if not isinstance(planned.step, DeliverStep):
+                stored.state, stored.reply = settle(planned.step)
+            begun.steps[key].append(stored)
+    return begun
+
+
+def _answer_only(recipient: str, state: State, reply: Reply) -> Delivery:
+    """A recipient that is answered without a step of its own."""
+    return Delivery(StoredStep("", recipient, 0, Refuse(reply), state, reply), state, reply)
+
+
+def _was_attempted(delivery: Delivery) -> bool:
+    """A step that was not begun by the deadline, or was never ours to hand on, may be planned anew."""
+    return isinstance(delivery.step.step, DeliverStep) and delivery.reply != DEADLINE_PASSED
+
+
+def _step_json(delivery: Delivery) -> dict[str, Any]:
+    stored = delivery.step
+    step = stored.step
+    result = delivery.result
+    return {
+        "recipient": stored.recipient,
+        "to": str(step.to) if isinstance(step, DeliverStep) else "",
+        "via": step.via if isinstance(step, DeliverStep) else "",
+        "state": delivery.state.value,
+        "reply": str(delivery.reply),
+        "where": result.where if result is not None else "",
+        "ran": delivery.ran,
+        "entry": stored.entry_id,
+    }
+
+
+def _log_lost_write(error: BaseException) -> None:
+    log.warning("the journal could not be written, a retry will tell: %s", error)

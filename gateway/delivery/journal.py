@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, or_
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from gateway.delivery import journal_rows
 from gateway.delivery.journal_rows import Changes, KnownEntry, Purge, Tables
@@ -92,6 +92,7 @@ class Journal:
         self._begin = self._begin_batch
         self._tables = tables
         self._finish = journal_rows.executemany(journal_rows.FINISH)
+        self._correct = journal_rows.executemany(journal_rows.CORRECT)
         self._close = journal_rows.executemany(journal_rows.CLOSE)
         self._jobs_due = journal_rows.executemany(journal_rows.JOBS_DUE)
 
@@ -113,6 +114,11 @@ class Journal:
                 "b_now": now,
             },
         )
+
+    def correct_write(self, step: StoredStep, state: State, reply: Reply, now: float) -> Write:
+        """The late truth about a step that commit B wrote as `unknown`; nothing happens if a retry was faster."""
+        values = {"b_state": state.value, "b_reply": json.dumps(reply.to_json()), "b_now": now}
+        return Write(self._correct, {**_place(step), **values})
 
     def jobs_due_write(self, entry_id: str, now: float) -> Write:
         """The message is dealt with: its jobs may run."""
@@ -137,9 +143,16 @@ class Journal:
             await self._store.write([Write(journal_rows.recover, (or_(*dead), now))])
 
     async def purge(self, limits: Purge) -> int:
-        """Delete what no retry can need any more ("How long" in docs/journal.md); the number of entries deleted."""
-        (deleted,) = await self._store.write([Write(journal_rows.purge, limits)])
-        return int(deleted)
+        """Delete what no retry can need any more ("How long" in docs/journal.md); the number of entries deleted.
+
+        In short transactions of a thousand entries each, so that mail does not wait behind them.
+        """
+        total = 0
+        while True:
+            (deleted,) = await self._store.write([Write(journal_rows.purge, limits)])
+            total += deleted
+            if not deleted:
+                return total
 
     def _begin_batch(self, connection: Connection, requests: Sequence[Begin], /) -> Sequence[Begun]:
         known = journal_rows.entries(connection, {request.digest for request in requests})
@@ -294,3 +307,20 @@ def _add_effects(request: Begin, entry_id: str, changes: Changes) -> None:
 
 def _place(step: StoredStep) -> dict[str, Any]:
     return {"b_entry": step.entry_id, "b_recipient": step.recipient, "b_position": step.position}
+
+
+async def steps_of(store: Store, transaction_id: str) -> list[dict[str, Any]]:
+    """What the journal holds of the steps that this transaction worked on last."""
+    rows = await store.read(select(journal_step).where(journal_step.c.transaction_id == transaction_id))
+    return [
+        {
+            "recipient": row.recipient,
+            "final": row.final,
+            "via": row.via,
+            "state": row.state,
+            "attempts": row.attempts,
+            "doubts": row.doubts,
+            "closed": row.closed_at is not None,
+        }
+        for row in rows
+    ]

@@ -76,6 +76,11 @@ FINISH = (
         updated_at=bindparam("b_now"),
     )
 )
+CORRECT = (
+    update(journal_step)
+    .where(THIS_STEP, journal_step.c.state == State.UNKNOWN.value)
+    .values(state=bindparam("b_state"), reply=bindparam("b_reply"), updated_at=bindparam("b_now"))
+)
 CLOSE = (
     update(journal_step)
     .where(journal_step.c.entry_id == bindparam("b_entry"), journal_step.c.recipient == bindparam("b_recipient"))

@@ -128,18 +128,26 @@ class Runner:
             found += [(call.plugin, item) for item in await self.invoke(call, arguments, story) or ()]
         return found
 
-    async def tell(self, hook: str, story: Story, **arguments: Any) -> None:
+    async def tell(self, hook: str, story: Story, *, backwards: bool = False, **arguments: Any) -> None:
         """Inform every plugin; failures are logged and change nothing."""
-        for call in self.chain(hook):
+        chain = self.chain(hook)
+        for call in reversed(chain) if backwards else chain:
             try:
                 await self.invoke(call, arguments, story)
             except PluginFailure as failure:
                 log.warning("%s", failure)
 
+    async def must(self, call: Call, **arguments: Any) -> None:
+        """Call one plugin whose failure is never overlooked, whatever its policy. Raises `PluginFailure`."""
+        try:
+            await _guarded(call, arguments)
+        except _Failed as failure:
+            raise PluginFailure(call.plugin, call.hook, str(failure)) from None
+
     async def invoke(self, call: Call, arguments: Mapping[str, Any], story: Story) -> Any:
         """Call one plugin behind its policy and note it in `story`.
 
-        None when it answered nothing, failed under `skip`, or runs as a shadow. Raises `PluginFailure` under `tempfail`.
+        None when it answered nothing, failed under `skip`, or is a shadow. Raises `PluginFailure` under `tempfail`.
         """
         event: Event = {"hook": call.hook, "plugin": call.plugin}
         story.append(event)

@@ -123,6 +123,7 @@ TOO_MANY_CONNECTIONS = Reply(421, "4.7.0", "too many connections")
 TOO_MANY_COMMANDS = Reply(421, "4.7.0", "too many commands without mail")
 TOO_SLOW = Reply(421, "4.4.2", "too slow")
 TALK_BEFORE_BANNER = Reply(554, "5.5.0", "you spoke before the greeting")
+NOT_A_MAIL_CLIENT = Reply(221, "2.7.0", "this is a mail server")
 NOT_ALLOWED_HERE = Reply(554, "5.7.1", "this port is for the mail server beside the gateway only")
 
 # Command syntax and order (RFC 5321 4.2.4, RFC 3463 X.5)

@@ -15,7 +15,7 @@ class Transaction:
 
     __slots__ = ("_keys", "_recipients", "_tags", "client_gone", "events", "id", "parameters", "sender", "session")
 
-    def __init__(self, id: str, session: Session, sender: Address | None, parameters: MailParameters) -> None:  # noqa: A002
+    def __init__(self, id: str, session: Session, sender: Address | None, parameters: MailParameters) -> None:
         self.id = id
         self.session = session
         self.sender = sender

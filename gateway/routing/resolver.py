@@ -18,7 +18,7 @@ Ask = Callable[[int, Address], Awaitable[Route | None]]
 """`ask(index, address)`: what the plugin at that place of the chain answers for the address."""
 
 
-class TooManyRecipients(Exception):  # noqa: N818 - becomes a reply
+class TooManyRecipients(Exception):
     """The expansion grew over its cap: nothing of the message is delivered."""
 
     reply: Reply = TOO_MANY_RECIPIENTS

@@ -1,0 +1,200 @@
+"""The composition root: one configuration becomes one running gateway. Nothing is decided here, only put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+from gateway.api import Services
+from gateway.config.models import Config, MaildirNextHopConfig, NextHopConfig
+from gateway.delivery.executor import Executor
+from gateway.delivery.journal import Identity as Identity
+from gateway.delivery.journal import Journal
+from gateway.delivery.journal_rows import Purge
+from gateway.delivery.maildir import Maildir
+from gateway.delivery.notifications import Notifier
+from gateway.delivery.smtp_client import SmtpNextHop
+from gateway.delivery.transport import NextHop
+from gateway.directory.static import StaticDirectory
+from gateway.dns.service import DnsService
+from gateway.errors import StartupError, StoreUnavailable
+from gateway.hooks.loader import PluginSet, load_plugins, service_log
+from gateway.hooks.runner import Call, PluginFailure
+from gateway.jobs import outbox
+from gateway.jobs.worker import JobWorker
+from gateway.mail.stamp import Stamp
+from gateway.pipeline import Pipeline
+from gateway.planning import Planner
+from gateway.store.store import Store, Write
+from gateway.store.upgrade import Owner, owners_of, prepare
+from gateway.trace import Tracer
+from gateway.trace import purge as purge_traces
+
+log = logging.getLogger("stellwerk")
+
+ProcessRole = Literal["smtp", "desk", "cli"]
+PURGE_SECONDS = 600.0
+
+
+class Gateway:
+    """One process of the gateway. `role` smtp carries mail, desk does background work, cli only looks.
+
+    Build it, `await start()`, use `pipeline`, `await stop()`. With `role = "cli"` the store is read-only and nothing is
+    ever handed on.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        role: ProcessRole = "smtp",
+        identity: Identity | None = None,
+        source: str = "",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.config = config
+        self.role = role
+        self.identity = identity or Identity()
+        self.clock = clock
+        self.store = Store.open(
+            config.store.url, read_only=role == "cli", busy_timeout_seconds=config.store.busy_timeout_seconds
+        )
+        self.directory = StaticDirectory(config.hosted, config.server.hostname)
+        self.dns = DnsService(config, self.directory.hosts)
+        self.plugins: PluginSet = load_plugins(config, self._services(), source)
+        self.next_hops = next_hops(config)
+        self.stamp = Stamp(config.server.hostname, read_secret(config))
+        self.journal = Journal(self.store, self.identity, config.journal.join_seconds, self._tables())
+        self.planner = Planner(config, self.plugins.runner, self.directory, self.stamp)
+        self.pipeline = Pipeline(
+            config=config,
+            planner=self.planner,
+            runner=self.plugins.runner,
+            store=self.store,
+            journal=self.journal,
+            executor=Executor(self.next_hops),
+            notifier=Notifier(config, self.next_hops),
+            stamp=self.stamp,
+            tracer=Tracer(self.store),
+            clock=clock,
+        )
+        self._background: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Check the database, free dead leases, run startup hooks. Raises `StartupError` or what a hook raised."""
+        if self.role == "cli":
+            return
+        store = self.config.store
+        await asyncio.to_thread(prepare, store.url, self.owners(), auto_upgrade=store.auto_upgrade)
+        await self.journal.recover(self.clock())
+        for call in self.plugins.runner.chain("gateway_startup"):
+            await self._startup(call)
+        if self.role == "desk":
+            jobs = JobWorker(
+                self.store,
+                self.plugins.runner,
+                self.next_hops,
+                self.config.own_hop,
+                self.identity.instance,
+                self.clock,
+            )
+            self._background = [asyncio.create_task(jobs.run()), asyncio.create_task(self._purge_regularly())]
+
+    async def stop(self) -> None:
+        """Let what runs after replies finish, tell the plugins, close what is open."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self.pipeline.settled()
+        if self.role != "cli":
+            await self.plugins.runner.tell("gateway_shutdown", [], backwards=True, gateway=self)
+        await asyncio.gather(*(hop.close() for hop in self.next_hops.values()))
+        await self.dns.close()
+        self.plugins.close()
+        await asyncio.to_thread(self.store.close)
+
+    def owners(self) -> list[Owner]:
+        """Whose tables the database holds: the core's, then each plugin's in list order."""
+        return owners_of((plugin.name, plugin.declared.migrations) for plugin in self.plugins.plugins)
+
+    async def _startup(self, call: Call) -> None:
+        try:
+            await self.plugins.runner.must(call, gateway=self)
+        except PluginFailure as failure:
+            raise StartupError(f"the gateway does not start, {failure}") from None
+
+    async def _purge_regularly(self) -> None:
+        """Delete what nobody can need any more: closed journal entries, old traces, finished jobs."""
+        journal = self.config.journal
+        while True:
+            now = self.clock()
+            limits = Purge(
+                now, journal.join_seconds, journal.unfinished_days * 86_400, journal.unconfirmed_hours * 3600
+            )
+            try:
+                await self.journal.purge(limits)
+                await self.store.write([Write(purge_traces, now - self.config.trace.keep_days * 86_400)])
+                await self.store.write([Write(outbox.purge, now - journal.unfinished_days * 86_400)])
+            except StoreUnavailable as error:
+                log.warning("old entries could not be deleted, trying again later: %s", error)
+            await asyncio.sleep(PURGE_SECONDS)
+
+    def _services(self) -> Mapping[str, Services]:
+        return {
+            name: Services(self.store, self.directory, self.dns, self.clock, service_log(name))
+            for name in self.config.plugins
+        }
+
+    def _tables(self) -> Mapping[str, object]:
+        return {name: table for plugin in self.plugins.plugins for name, table in plugin.declared.tables.items()}
+
+
+def next_hops(config: Config) -> dict[str, NextHop]:
+    """The next hops of the configuration, not connected yet."""
+    return {name: _next_hop(name, hop, config) for name, hop in config.next_hops.items()}
+
+
+def _next_hop(name: str, hop: NextHopConfig, config: Config) -> NextHop:
+    if isinstance(hop, MaildirNextHopConfig):
+        return Maildir(
+            name,
+            hop.path,
+            line_ends=hop.line_ends,
+            file_mode=hop.file_mode,
+            directory_mode=hop.directory_mode,
+            owner=hop.owner,
+            subaddress_separator=hop.subaddress_separator,
+        )
+    return SmtpNextHop(
+        name,
+        hop.address,
+        protocol=hop.kind,
+        helo_name=config.server.hostname,
+        connections=hop.connections,
+        connect_timeout_seconds=hop.connect_timeout_seconds,
+        reply_timeout_seconds=hop.reply_timeout_seconds,
+        data_done_timeout_seconds=hop.data_done_timeout_seconds,
+        idle_seconds=hop.idle_seconds,
+        xforward=hop.xforward,
+    )
+
+
+def secret_path(config: Config) -> Path:
+    return config.server.secret_file or config.server.state_dir / "secret"
+
+
+def read_secret(config: Config) -> bytes:
+    """The key that signs the gateway's own header fields. The supervisor makes it; without it nothing is recognised."""
+    try:
+        return secret_path(config).read_bytes().strip()
+    except FileNotFoundError:
+        return secrets.token_hex(32).encode()
+    except OSError as error:
+        raise StartupError(
+            f"{secret_path(config)}: {error.strerror}; the worker's user must be able to read the gateway's secret"
+        ) from None

@@ -1,0 +1,39 @@
+"""`stellwerk config`: is the configuration right, and what can be configured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gateway.cli.options import config_option, json_option
+from gateway.cli.output import print_json
+
+
+@click.group()
+def config() -> None:
+    """Check the configuration, or describe every setting."""
+
+
+@config.command()
+@config_option
+def check(config_path: Path) -> None:
+    """Check the file and load its plugins; print every error at once."""
+    from gateway.checking import check_configuration
+    from gateway.config.reading import load
+
+    click.echo(check_configuration(load(config_path)))
+
+
+@config.command()
+@json_option
+@click.option("--markdown", is_flag=True, help="As the page docs/admin/configuration.md.")
+def describe(as_json: bool, markdown: bool) -> None:
+    """Print every setting with its description, what is allowed, and its default."""
+    from gateway.config import describe as description
+
+    tables = description.describe()
+    if as_json:
+        print_json([table.to_json() for table in tables])
+    else:
+        click.echo((description.as_markdown if markdown else description.as_text)(tables), nl=False)

@@ -1,0 +1,234 @@
+"""Decides what will happen to a message and does none of it. The pipeline carries plans out; `explain` prints them.
+
+Every method is a step of the walk up to the finished plan: commands, hooks, routes, edits.
+"""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import logging
+from asyncio import to_thread
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.message import Message as ParsedMessage
+from functools import partial
+from typing import cast
+
+from gateway.api import Directory
+from gateway.config.models import Config
+from gateway.hooks.registry import Accept
+from gateway.hooks.runner import PluginFailure, Runner, Story
+from gateway.mail.address import Address
+from gateway.mail.body import Body
+from gateway.mail.edits import EditError
+from gateway.mail.envelope import MailParameters, Recipient, Session
+from gateway.mail.ids import new_id
+from gateway.mail.message import Message, Tag, TagValue
+from gateway.mail.reply import MAIL_LOOP, PLUGIN_FAILED, RECIPIENT_OK, RELAY_DENIED, UNKNOWN_USER, Reply
+from gateway.mail.stamp import LOOPS_ALLOWED, Inspection, Stamp
+from gateway.mail.transaction import Transaction
+from gateway.routing.annotation import annotated
+from gateway.routing.plan import DeliveryPlan
+from gateway.routing.resolver import Limits, Resolver, TooManyRecipients
+from gateway.routing.route import Deliver, Refuse, Route
+
+log = logging.getLogger("stellwerk.plugins")
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What was decided at the end of data: a plan, or the reply that refuses the message for everybody."""
+
+    message: Message
+    plan: DeliveryPlan | None
+    refusal: Reply | None = None
+
+
+class Planner:
+    """The deciding half of the message walk, for one configuration."""
+
+    def __init__(self, config: Config, runner: Runner, directory: Directory, stamp: Stamp) -> None:
+        self._config = config
+        self._runner = runner
+        self._directory = directory
+        self._stamp = stamp
+        routing = config.routing
+        self._routes = runner.chain("route_recipient")
+        self._resolver = Resolver(
+            [call.plugin for call in self._routes],
+            self._fallback,
+            Limits(routing.max_hops, routing.max_recipients),
+        )
+
+    async def connect(self, session: Session, story: Story) -> Reply | None:
+        """The refusal of a new connection, if any."""
+        if not self._runner.chain("smtp_connect"):
+            return None
+        try:
+            outcome = await self._runner.until_rejection("smtp_connect", story, session=session)
+        except PluginFailure:
+            return PLUGIN_FAILED
+        return outcome.answer if isinstance(outcome.answer, Reply) else None
+
+    async def mail(
+        self, session: Session, sender: Address | None, parameters: MailParameters
+    ) -> tuple[Transaction, Reply | None]:
+        """A new transaction and, when MAIL is refused, the refusal."""
+        transaction = Transaction(new_id(), session, sender, parameters)
+        if not self._runner.chain("smtp_mail"):
+            return transaction, None
+        try:
+            outcome = await self._runner.until_rejection(
+                "smtp_mail",
+                transaction.events,
+                session=session,
+                sender=sender,
+                size=parameters.size,
+                params=parameters,
+            )
+        except PluginFailure:
+            return transaction, PLUGIN_FAILED
+        transaction.tag(outcome.tags)
+        return transaction, outcome.answer
+
+    async def rcpt(self, transaction: Transaction, recipient: Recipient) -> Reply:
+        """Take the recipient into the transaction, or say why not."""
+        if transaction.has(recipient):
+            return RECIPIENT_OK
+        story: Story = []
+        try:
+            reply = await self._rcpt(transaction, recipient, story)
+        except PluginFailure:
+            reply = PLUGIN_FAILED
+        noted = [event for event in story if "answer" in event or "error" in event]
+        if noted or not reply.is_accept:
+            address = str(recipient.address)
+            transaction.events.append({"event": "rcpt", "recipient": address, "reply": str(reply), "hooks": noted})
+        if reply.is_accept:
+            transaction.accept(recipient)
+        return reply
+
+    async def _rcpt(self, transaction: Transaction, recipient: Recipient, story: Story) -> Reply:
+        arguments = {"transaction": transaction, "recipient": recipient}
+        if self._runner.chain("smtp_rcpt_check"):
+            checked = await self._runner.until_rejection("smtp_rcpt_check", story, **arguments)
+            transaction.tag(checked.tags)
+            if checked.answer is not None:
+                return _reply(checked.answer)
+        if self._runner.chain("smtp_rcpt_claim"):
+            claimed = await self._runner.first_answer("smtp_rcpt_claim", story, **arguments)
+            if isinstance(claimed.answer, Accept):
+                return RECIPIENT_OK
+            if claimed.answer is not None:
+                return _reply(claimed.answer)
+        return self._claim(transaction.session, recipient.address)
+
+    def _claim(self, session: Session, address: Address) -> Reply:
+        """The core's own answer, asked last: hosted mailboxes, then what the listener's role allows."""
+        if self._directory.has_mailbox(address):
+            return RECIPIENT_OK
+        if self._directory.hosts(address.domain):
+            return UNKNOWN_USER
+        relays = session.role == "filter" and self._config.routing.outbound
+        return RECIPIENT_OK if relays else RELAY_DENIED
+
+    def message(self, transaction: Transaction, body: Body, at: float) -> Message:
+        """The finished message. Its tags are the transaction's: hooks see what hooks before them set."""
+        return Message(
+            transaction.id,
+            transaction.envelope(),
+            transaction.session,
+            body,
+            at,
+            transaction.tags,
+            parser=_parse_in_a_thread,
+        )
+
+    async def plan(self, transaction: Transaction, message: Message, story: Story) -> Planned:
+        """Everything that is decided once the message is complete. Hooks see and leave no side effect."""
+        inspection = self._stamp.inspect(message.body.header_block, message.session.listener)
+        if inspection.removed:
+            story.append(
+                {"event": "removed", "fields": list(inspection.removed), "why": "only this gateway writes them"}
+            )
+        refusal = self._loop(inspection)
+        if refusal is not None:
+            return Planned(message, None, refusal)
+        try:
+            received = await self._runner.until_rejection("message_received", story, message=message)
+            transaction.tag(received.tags)
+            if received.answer is not None:
+                return Planned(message, None, _reply(received.answer))
+            return await self._route_and_annotate(transaction, message, inspection, story)
+        except PluginFailure:
+            return Planned(message, None, PLUGIN_FAILED)
+        except TooManyRecipients as error:
+            story.append({"event": "too many recipients", "limit": self._config.routing.max_recipients})
+            return Planned(message, None, error.reply)
+
+    async def _route_and_annotate(
+        self, transaction: Transaction, message: Message, inspection: Inspection, story: Story
+    ) -> Planned:
+        envelope = message.envelope
+        recipients = await self._resolver.resolve(
+            envelope.recipients, envelope.sender, partial(self._ask, message, story)
+        )
+        plan = DeliveryPlan(tuple(recipients))
+        effects = await self._runner.collect("message_annotate", story, message=message, plan=plan)
+        transaction.tag(_tags(effects))
+        try:
+            plan = annotated(plan, message, inspection.edits, effects)
+        except EditError as error:
+            story.append({"event": "header refused", "error": str(error)})
+            return Planned(message, None, PLUGIN_FAILED)
+        for call in self._runner.chain("plan_review"):
+            reviewed = await self._runner.invoke(call, {"message": message, "plan": plan}, story)
+            if isinstance(reviewed, Reply):
+                return Planned(message, None, reviewed)
+            if isinstance(reviewed, DeliveryPlan):
+                plan = reviewed
+        return Planned(message, plan)
+
+    async def _ask(self, message: Message, story: Story, index: int, address: Address) -> Route | None:
+        arguments = {"message": message, "recipient": address}
+        return cast("Route | None", await self._runner.invoke(self._routes[index], arguments, story))
+
+    def _fallback(self, address: Address) -> Route:
+        routing = self._config.routing
+        if self._directory.hosts(address.domain) or self._directory.has_mailbox(address):
+            return Deliver(routing.hosted, "hosted")
+        if routing.outbound:
+            return Deliver(routing.outbound, "outbound")
+        return Refuse(RELAY_DENIED, reason="no next hop for mail to the outside")
+
+    def _loop(self, inspection: Inspection) -> Reply | None:
+        limit = self._config.limits.max_received
+        if inspection.received > limit:
+            return MAIL_LOOP.says(f"mail loop: {inspection.received} Received fields, at most {limit}")
+        if inspection.loops > LOOPS_ALLOWED:
+            return MAIL_LOOP.says("mail loop: this gateway sent the message to itself")
+        return None
+
+
+def _reply(answer: object) -> Reply:
+    if isinstance(answer, Reply):
+        return answer
+    raise TypeError(f"{type(answer).__name__} is no reply")
+
+
+def _tags(effects: list[tuple[str, object]]) -> Mapping[str, TagValue]:
+    return {f"{plugin}.{effect.name}": effect.value for plugin, effect in effects if isinstance(effect, Tag)}
+
+
+async def _parse_in_a_thread(body: Body) -> ParsedMessage | None:
+    return await to_thread(_parse, body)
+
+
+def _parse(body: Body) -> ParsedMessage | None:
+    """Python's parser raises on hostile input in many ways (fault catalogue, finding 5): then there is no structure."""
+    try:
+        return email.message_from_bytes(body.read(0, len(body)), policy=email.policy.compat32)
+    except Exception:  # noqa: BLE001 - see above; the message itself goes on untouched
+        log.info("a message could not be parsed; it goes on untouched")
+        return None

@@ -1,0 +1,152 @@
+"""What happened to a message, under its transaction's id: one log line at once, the whole story in the store."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.engine import Connection
+
+from gateway.mail.envelope import Session
+from gateway.mail.reply import Reply
+from gateway.mail.transaction import Transaction
+from gateway.store.schema import trace as trace_table
+from gateway.store.store import Store, Write, insert
+
+log = logging.getLogger("stellwerk.mail")
+
+MAX_EVENTS = 500
+
+
+@dataclass(slots=True)
+class Story:
+    """One transaction as it is told afterwards. `plan` and `steps` are JSON values; `at` is POSIX seconds."""
+
+    transaction: Transaction
+    at: float
+    size: int = 0
+    digest: str = ""
+    message_id: str = ""
+    events: list[dict[str, Any]] = field(default_factory=list)
+    plan: dict[str, Any] | None = None
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    reply: Reply | None = None
+    replies: Sequence[Reply] = ()
+    started: float = field(default_factory=time.perf_counter)
+
+    def to_json(self) -> dict[str, Any]:
+        transaction = self.transaction
+        parameters = transaction.parameters
+        return {
+            "id": transaction.id,
+            "at": self.at,
+            "session": session_json(transaction.session),
+            "sender": "" if transaction.sender is None else str(transaction.sender),
+            "recipients": [str(recipient.address) for recipient in transaction.recipients],
+            "parameters": {
+                "size": parameters.size,
+                "body": parameters.body,
+                "smtputf8": parameters.smtputf8,
+                "ret": parameters.ret,
+                "envid": parameters.envid,
+            },
+            "tags": dict(transaction.tags),
+            "size": self.size,
+            "digest": self.digest,
+            "events": [*transaction.events, *self.events][:MAX_EVENTS],
+            "plan": self.plan,
+            "steps": self.steps,
+            "reply": None if self.reply is None else self.reply.to_json(),
+            "replies": [reply.to_json() for reply in self.replies],
+            "milliseconds": round((time.perf_counter() - self.started) * 1000, 1),
+        }
+
+
+def session_json(session: Session) -> dict[str, Any]:
+    """The session's facts, empty ones left out."""
+    client = session.client
+    facts = {
+        "id": session.id,
+        "listener": session.listener,
+        "protocol": session.protocol,
+        "role": session.role,
+        "direction": session.direction,
+        "peer": session.peer.address,
+        "client": client.address,
+        "client_port": client.port,
+        "client_name": client.name,
+        "client_protocol": client.protocol,
+        "helo": client.helo or session.helo,
+        "ident": client.ident,
+        "source": client.source,
+        "forwarded": client.forwarded,
+        "tls": session.tls,
+    }
+    return {key: value for key, value in facts.items() if value}
+
+
+class Tracer:
+    """Keeps stories. The log line is written at once; the row goes with the writer's next commit."""
+
+    def __init__(self, store: Store | None) -> None:
+        self._store = store
+        self._insert = insert(trace_table, "replace")
+
+    def keep(self, story: Story) -> None:
+        """Log the transaction and hand its story to the writer, whose queue for such writes is bounded."""
+        transaction = story.transaction
+        session = transaction.session
+        sender = "" if transaction.sender is None else str(transaction.sender)
+        log.info(
+            "%s %s client=%s from=<%s> recipients=%d size=%d reply=%s",
+            transaction.id,
+            session.listener,
+            session.client.address or "unknown",
+            sender,
+            transaction.recipient_count,
+            story.size,
+            story.reply,
+        )
+        if self._store is None or self._store.read_only:
+            return
+        row = {
+            "transaction_id": transaction.id,
+            "at": story.at,
+            "listener": session.listener,
+            "sender": sender,
+            "recipients": json.dumps([str(recipient.address) for recipient in transaction.recipients]),
+            "outcome": str(story.reply or ""),
+            "story": json.dumps(story.to_json()),
+        }
+        self._store.write_soon([Write(self._insert, row)], on_error=_lost(transaction.id))
+
+
+def _lost(transaction_id: str) -> Any:
+    def tell(error: BaseException) -> None:
+        log.warning("%s trace not kept, store was down: %s", transaction_id, error)
+
+    return tell
+
+
+async def find(store: Store, transaction_id: str) -> dict[str, Any] | None:
+    """The story of one transaction, or None."""
+    query = select(trace_table.c.story).where(trace_table.c.transaction_id == transaction_id)
+    rows = await store.read(query)
+    return json.loads(rows[0].story) if rows else None
+
+
+async def latest(store: Store, count: int) -> list[dict[str, Any]]:
+    """The newest stories, newest first."""
+    query = select(trace_table.c.story).order_by(trace_table.c.at.desc()).limit(count)
+    return [json.loads(row.story) for row in await store.read(query)]
+
+
+def purge(connection: Connection, payloads: Sequence[float], /) -> Sequence[int]:
+    """Delete stories older than the given POSIX time; how many."""
+    older = [delete(trace_table).where(trace_table.c.at < before) for before in payloads]
+    return [connection.execute(statement).rowcount for statement in older]
