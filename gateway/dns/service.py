@@ -9,6 +9,7 @@ from typing import cast
 from gateway.config.models import Config
 from gateway.dns.mail_domain import DomainVerdict, MailDomainRules, Role, mail_domain
 from gateway.dns.resolver import Resolver
+from gateway.mail.address import AddressError, normalise_domain
 
 
 class DnsService:
@@ -26,7 +27,10 @@ class DnsService:
     async def mail_domain(self, domain: str, role: str) -> DomainVerdict:
         """Whether `domain` can take mail. `role` is `sender` or `recipient`; the empty domain is the null sender's."""
         self._resolver = self._resolver or Resolver(self._nameservers)
-        hosted = self._hosts(domain)
+        try:
+            hosted = self._hosts(normalise_domain(domain)) if domain else False
+        except AddressError:
+            hosted = False
         return await mail_domain(domain, cast("Role", role), self._resolver, rules=self._rules, hosted=hosted)
 
     async def close(self) -> None:

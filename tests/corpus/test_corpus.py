@@ -1,0 +1,205 @@
+"""Every real message through a running gateway with its chain on: byte for byte, explained as executed, still signed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import dkim
+import pytest
+
+from gateway.app import Gateway
+from gateway.config import load
+from gateway.explain import Question, explain
+from gateway.mail.address import Address
+from gateway.testing.sink import Sink
+from tests.corpus.messages import CorpusMessage, folder, messages, on_the_wire, signed
+from tests.integration.gateway_process import GatewayProcess, StartGateway
+from tests.integration.ports import free_port
+from tests.integration.waiting import until
+
+SENDER = "bo@example.test"
+RECIPIENTS = ("anna@example.test", "bo@example.test")
+CONFIG = """
+plugins = ["size_limit", "domain_check"]
+
+[server]
+hostname = "gw.example.test"
+state_dir = "var"
+
+[[listener]]
+name = "mx"
+address = "127.0.0.1:{port}"
+greeting_delay_ms = 0
+
+[next_hop.sink]
+kind = "smtp"
+address = "{sink}"
+
+[routing]
+hosted = "sink"
+
+[hosted."example.test"]
+mailboxes = ["anna", "bo"]
+
+[log]
+level = "warning"
+"""
+
+
+# What the gateway may put in front of a message, and nothing else.
+OUR_HEAD = re.compile(
+    rb"Received: from .*\r\n\tby gw\.example\.test \(Stellwerk\) with ESMTP id \w+;\r\n\t[^\r\n]+\r\n"
+    rb"X-Stellwerk-Loop: mx [0-9a-f]{32}\r\n\Z"
+)
+
+
+class Client:
+    """A plain SMTP client on one connection: no library stands between the test's bytes and the wire."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, port: int) -> AsyncIterator[Client]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        client = cls(reader, writer)
+        try:
+            assert (await client._reply()).startswith("220")
+            assert (await client._say(b"EHLO client.test\r\n")).startswith("250")
+            yield client
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+    async def send(self, content: bytes) -> str:
+        """The reply to the final dot."""
+        assert (await self._say(f"MAIL FROM:<{SENDER}>\r\n".encode())).startswith("250")
+        for recipient in RECIPIENTS:
+            assert (await self._say(f"RCPT TO:<{recipient}>\r\n".encode())).startswith("250")
+        assert (await self._say(b"DATA\r\n")).startswith("354")
+        stuffed = (b"\r\n" + content).replace(b"\r\n.", b"\r\n..")[2:]
+        return await self._say(stuffed + b".\r\n")
+
+    async def _say(self, data: bytes) -> str:
+        self._writer.write(data)
+        await self._writer.drain()
+        return await self._reply()
+
+    async def _reply(self) -> str:
+        while True:
+            line = (await self._reader.readline()).decode()
+            if line[3:4] != "-":
+                return line.strip()
+
+
+def transaction_id(reply: str) -> str:
+    return reply.rpartition("[")[2].rstrip("]")
+
+
+async def stories(process: GatewayProcess, wanted: int) -> dict[str, dict[str, Any]]:
+    """All traces by transaction id, once the last of them is committed."""
+
+    async def told() -> list[dict[str, Any]]:
+        found = json.loads(await process.command("trace", "--last", "9999", "--json"))
+        return found if len(found) >= wanted else []
+
+    return {story["id"]: story for story in await until(told, f"{wanted} traces are kept")}
+
+
+def as_executed(reply: dict[str, Any]) -> tuple[int, str]:
+    """A reply without its words, which hold the id or are the next hop's own."""
+    return reply["code"], reply["enhanced"]
+
+
+async def test_every_message_goes_through_unchanged_and_as_explained(gateway_process: StartGateway) -> None:
+    corpus = messages()
+    port = free_port()
+    replies: dict[str, str] = {}
+    async with Sink() as sink:
+        process = await gateway_process(CONFIG.format(sink=sink.address, port=port))
+        async with Client.connect(port) as client:
+            for message in corpus:
+                replies[message.name] = await client.send(message.content)
+        arrived = iter(sink.messages)
+        refused: Counter[str] = Counter()
+        for message in corpus:
+            reply = replies[message.name]
+            if reply.startswith("250"):
+                check_bytes(message, next(arrived).data)
+            else:
+                assert reply.startswith("5"), f"{message.name}: {reply}"
+                assert message.excuse, f"{message.name} was refused without a reason: {reply}"
+                refused[f"{message.name}: {message.excuse}"] += 1
+        assert next(arrived, None) is None
+        print(f"{len(corpus)} messages, {len(refused)} refused: {sorted(refused)}")
+        traces = await stories(process, len(corpus))
+        await check_explanations(process, corpus, replies, traces)
+
+
+def check_bytes(message: CorpusMessage, arrived: bytes) -> None:
+    assert arrived.endswith(message.content), f"{message.name}: the bytes changed"
+    head = arrived[: len(arrived) - len(message.content)]
+    assert OUR_HEAD.match(head), f"{message.name}: unexpected fields in front: {head!r}"
+
+
+async def check_explanations(
+    process: GatewayProcess, corpus: list[CorpusMessage], replies: dict[str, str], traces: dict[str, dict[str, Any]]
+) -> None:
+    """`explain` on the same configuration says what the trace says was done."""
+    gateway = Gateway(load(process.config), role="cli")
+    try:
+        for message in corpus:
+            question = Question(
+                Address.parse(SENDER), [Address.parse(each) for each in RECIPIENTS], message.content, helo="client.test"
+            )
+            told = json.loads(json.dumps((await explain(gateway, question)).to_json()))
+            story = traces[transaction_id(replies[message.name])]
+            assert told["plan"] == story["plan"], message.name
+            assert told["recipients"] == story["recipients"], message.name
+            assert as_executed(told["reply"]) == as_executed(story["reply"]), message.name
+    finally:
+        await gateway.stop()
+
+
+async def test_every_signature_still_verifies(gateway_process: StartGateway) -> None:
+    index, keys = signed()
+    port = free_port()
+    async with Sink() as sink:
+        await gateway_process(CONFIG.format(sink=sink.address, port=port))
+        async with Client.connect(port) as client:
+            for entry in index:
+                content = on_the_wire((folder() / entry["path"]).read_bytes())
+                reply = await client.send(content)
+                assert reply.startswith("250"), f"{entry['path']}: {reply}"
+        assert len(sink.messages) == len(index)
+        for entry, message in zip(index, sink.messages, strict=True):
+            text = keys[entry["key"]][entry["key_choice"]]["txt"].encode()
+            verified = dkim.DKIM(message.data).verify(idx=entry["sig_index"], dnsfunc=lambda *_, **__: text)
+            assert verified, f"{entry['path']}: the signature of {entry['key']} is broken"
+
+
+def test_the_corpus_is_there() -> None:
+    """The two tests above prove nothing on an empty folder."""
+    assert messages(), f"no message in {folder().name}/"
+
+
+@pytest.mark.parametrize(
+    ("content", "excuse"),
+    [
+        (b"A: b\r\n\r\nplain\r\n", ""),
+        (b"A: b\r\n\r\nbare\rcr\r\n", "bare CR, LF or NUL"),
+        (b"A: b\r\n\r\nnul\0\r\n", "bare CR, LF or NUL"),
+        (b"A: " + b"b" * 2046 + b"\r\n\r\n", "a line of more than 2,048 octets"),
+        (b"Received: x\r\n" * 51 + b"\r\n", "more than 50 Received fields"),
+    ],
+)
+def test_only_these_excuse_a_refusal(content: bytes, excuse: str) -> None:
+    assert CorpusMessage("x", content).excuse == excuse
