@@ -78,7 +78,7 @@ class Gateway:
             store=self.store,
             journal=self.journal,
             executor=Executor(self.next_hops),
-            notifier=Notifier(config, self.next_hops),
+            notifier=Notifier(config.server.hostname, self.next_hops),
             stamp=self.stamp,
             tracer=Tracer(self.store),
             clock=clock,

@@ -104,7 +104,6 @@ class Pipeline:
         self._tracer = tracer
         self._clock = clock
         self._deadlines = {listener.name: listener.transaction_deadline_seconds for listener in config.listeners}
-        self._unconfirmed: dict[str, list[tuple[str, str]]] = {}
         self._afterwards: set[asyncio.Task[None]] = set()
 
     async def connect(self, session: Session) -> Reply | None:
@@ -141,9 +140,9 @@ class Pipeline:
 
     def confirm(self, transaction: Transaction) -> None:
         """The client has seen our reply to its final dot: a command arrived that was not pipelined before it."""
-        finished = self._unconfirmed.pop(transaction.id, None)
-        if finished:
-            self._store.write_soon(self._journal.close_writes(finished, self._clock()), on_error=_log_lost_write)
+        if transaction.finished:
+            writes = self._journal.close_writes(transaction.finished, self._clock())
+            self._store.write_soon(writes, on_error=_log_lost_write)
 
     async def process(self, transaction: Transaction, body: Body) -> Verdict:
         """The message is complete. Always finishes, whatever the client does; closes `body` when done with it."""
@@ -279,17 +278,11 @@ class Pipeline:
 
     def _remember(self, walk: _Walk, answered: Mapping[str, Reply], reply: Reply, *, per_recipient: bool) -> None:
         """Which recipients are closed once the client confirms. After a 4xx for all it will come again for all."""
-        finished = [
+        walk.transaction.finished = [
             (row[0].step.entry_id, key)
             for key, row in walk.deliveries.items()
             if row[0].step.entry_id and not (answered[key] if per_recipient else reply).is_temporary
         ]
-        if finished and not walk.transaction.client_gone:
-            self._unconfirmed[walk.transaction.id] = finished
-
-    def forget(self, transaction: Transaction) -> None:
-        """The connection is gone and the reply was never confirmed: the journal's rows answer the retry."""
-        self._unconfirmed.pop(transaction.id, None)
 
     def _learned_late(self, deliveries: Sequence[Delivery], result: Result) -> None:
         """The truth about a step that was unknown at the deadline."""

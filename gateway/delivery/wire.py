@@ -5,53 +5,76 @@ Pure byte work. Nothing here repairs content: what must not go out is refused.
 
 from __future__ import annotations
 
+import re
+
 _CR = 0x0D
 _LF = 0x0A
 _DOT = 0x2E
+# Both begin with one literal byte, which the regex engine looks for by memchr: 7 ms for 10 MB where counting and
+# replacing the pairs themselves takes 24.
+_CR_WITHOUT_LF = re.compile(rb"\r[^\n]").search
+_DOT_AT_LINE_START = re.compile(rb"\n\.").search
 
 
 class UnsafeContent(Exception):
     """The message holds a bare CR, a bare LF or a NUL: some next hop would see the end of data there."""
 
 
+class LineCheck:
+    """Sees to it that a message given in pieces of any size consists of lines ended by CRLF, without NUL.
+
+    Call `piece` for each piece before it is used, then `end`. Both raise `UnsafeContent`; a CR at the very end of a
+    piece is judged with the next one.
+    """
+
+    __slots__ = ("_after_cr",)
+
+    def __init__(self) -> None:
+        self._after_cr = False
+
+    def piece(self, data: bytes) -> None:
+        if not data:
+            return
+        begins_with_lf = self._after_cr and data[0] == _LF
+        ends_with_cr = data[-1] == _CR
+        if (
+            (self._after_cr and not begins_with_lf)
+            or data.count(b"\n") - begins_with_lf != data.count(b"\r") - ends_with_cr
+            or _CR_WITHOUT_LF(data)
+            or b"\0" in data
+        ):
+            raise UnsafeContent("bare CR, bare LF or NUL")
+        self._after_cr = ends_with_cr
+
+    def end(self) -> None:
+        if self._after_cr:
+            raise UnsafeContent("bare CR at the end")
+
+
 class DataEncoder:
     """Makes wire bytes of a message given in pieces of any size (RFC 5321 4.5.2).
 
-    Call `piece` for each piece, then `end` once. Both raise `UnsafeContent`, before returning any of the bytes that are
-    wrong; a CR at the very end of a piece is judged with the next one.
+    Call `piece` for each piece, then `end` once. Both raise `UnsafeContent` instead of returning what is unsafe.
     """
 
-    __slots__ = ("_after_cr", "_line_start")
+    __slots__ = ("_check", "_line_start")
 
     def __init__(self) -> None:
+        self._check = LineCheck()
         self._line_start = True
-        self._after_cr = False
 
     def piece(self, data: bytes) -> bytes:
         if not data:
             return data
-        first, last = data[0], data[-1]
-        pairs = data.count(b"\r\n")
-        begins_with_lf = self._after_cr and first == _LF
-        ends_with_cr = last == _CR
-        if (
-            (self._after_cr and not begins_with_lf)
-            or data.count(b"\n") != pairs + begins_with_lf
-            or data.count(b"\r") != pairs + ends_with_cr
-            or b"\0" in data
-        ):
-            raise UnsafeContent("bare CR, bare LF or NUL")
-        stuffed = data.replace(b"\r\n.", b"\r\n..")
-        if self._line_start and first == _DOT:
+        self._check.piece(data)
+        # Every LF ends a CRLF by now, so the dots to be doubled are those behind an LF, the border's own included.
+        stuffed = data.replace(b"\n.", b"\n..") if _DOT_AT_LINE_START(data) else data
+        if self._line_start and data[0] == _DOT:
             stuffed = b"." + stuffed
-        elif begins_with_lf and data[1:2] == b".":
-            stuffed = b"\n.." + stuffed[2:]
-        self._line_start = last == _LF
-        self._after_cr = ends_with_cr
+        self._line_start = data[-1] == _LF
         return stuffed
 
     def end(self) -> bytes:
         """What ends the data; a last line without CRLF gets one."""
-        if self._after_cr:
-            raise UnsafeContent("bare CR at the end")
+        self._check.end()
         return b".\r\n" if self._line_start else b"\r\n.\r\n"

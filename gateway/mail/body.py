@@ -45,7 +45,7 @@ class Body:
         """The header section with its final line end, without the empty line (RFC 5322 2.1).
 
         A body without an empty line is all header; at most `MAX_HEADER_BLOCK` bytes are looked at, and a longer header
-        counts as none: such a message passes through untouched and unparsed.
+        counts as none: see `header_is_too_long`.
         """
         if self.read(0, 2) == b"\r\n":
             return b""
@@ -53,6 +53,11 @@ class Body:
         if end >= 0:
             return self.read(0, end + 2)
         return self.read(0, len(self)) if len(self) <= MAX_HEADER_BLOCK else b""
+
+    @property
+    def header_is_too_long(self) -> bool:
+        """Whether there is a header section that was not looked at, since it exceeds `MAX_HEADER_BLOCK`."""
+        return not self.header_block and len(self) > MAX_HEADER_BLOCK and self.read(0, 2) != b"\r\n"
 
     def find(self, needle: bytes, start: int = 0, end: int | None = None) -> int:
         """The position of the first `needle` that lies within `start`..`end`, or -1."""

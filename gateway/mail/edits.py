@@ -59,6 +59,7 @@ class AddHeader:
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        check_value(self.name, self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class ReplaceHeader:
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        check_value(self.name, self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +97,18 @@ def check_name(name: str) -> None:
         raise EditError(f"{name} is written by the mail system only")
 
 
-def header_line(name: str, value: str) -> str:
-    """One field without its final CRLF: ASCII, folded to 76 columns where possible, no line over 998 octets."""
-    value = _CONTROL.sub(" ", value).strip()
+def check_value(name: str, value: str) -> None:
+    """Raises `EditError` for what `header_line` refuses: raised in the hook already, the plugin's policy applies."""
+    if not isinstance(value, str):
+        raise EditError(f"the value of {name} is {type(value).__name__}, not text")
     if len(value) > MAX_VALUE:
         raise EditError(f"the value of {name} is longer than {MAX_VALUE} characters")
+
+
+def header_line(name: str, value: str) -> str:
+    """One field without its final CRLF: ASCII, folded to 76 columns where possible, no line over 998 octets."""
+    check_value(name, value)
+    value = _CONTROL.sub(" ", value).strip()
     if value.isascii() and len(name) + 2 + len(value) <= 76:
         return f"{name}: {value}"
     charset = "us-ascii" if value.isascii() else "utf-8"

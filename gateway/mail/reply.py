@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
-_ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|\Z)")
+_ENHANCED_CODE = re.compile(r"[245]\.\d{1,3}\.\d{1,3}\Z", re.ASCII)  # RFC 3463 2
+_ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|\Z)", re.ASCII)
 MAX_TEXT = 400  # keeps a reply line under the 512 octets of RFC 5321 4.5.3.1.5
 
 
@@ -22,8 +23,8 @@ class Reply:
     def __post_init__(self) -> None:
         if not 200 <= self.code <= 599:
             raise ValueError(f"reply code {self.code} is outside 200..599")
-        if self.enhanced and self.enhanced[0] != str(self.code)[0]:
-            raise ValueError(f"enhanced status code {self.enhanced} does not fit reply code {self.code}")
+        if self.enhanced and (not _ENHANCED_CODE.match(self.enhanced) or self.enhanced[0] != str(self.code)[0]):
+            raise ValueError(f"enhanced status code {self.enhanced!r} does not fit reply code {self.code}")
         if _UNPRINTABLE.search(self.text) or len(self.text) > MAX_TEXT:
             object.__setattr__(self, "text", _UNPRINTABLE.sub(" ", self.text).strip()[:MAX_TEXT])
 

@@ -20,7 +20,10 @@ NAMESPACE = "x-stellwerk-"
 LOOP_FIELD = "X-Stellwerk-Loop"
 LOOPS_ALLOWED = 1  # an address outside may forward a message back to us once
 _UNSAFE = re.compile(r"[^\x21-\x27\x2a-\x5b\x5d-\x7e]+")  # RFC 5322 ctext: no controls, spaces, parentheses, backslash
-_AUTHSERV_ID = re.compile(r'\s*"?([^\s;"]+)')
+# RFC 8601 2.2: comments may stand on both sides of the authserv-id, and it may be a quoted string.
+_AUTHSERV_ID = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s;"()]+)')
+_QUOTED_PAIR = re.compile(r"\\(.)")
+_LONGEST_COMMENT = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Stamp:
         """Look for loops and for fields that only we may write; `edits` removes the forged ones and adds our stamp."""
         lower = header_block.lower()
         received = lower.count(b"\nreceived:") + lower.startswith(b"received:")
-        ours = b"x-stellwerk-" in lower or (b"authentication-results:" in lower and self._hostname.encode() in lower)
+        ours = b"x-stellwerk-" in lower or self._may_be_named_in_results(lower)
         message_id = _message_id(header_block, lower)
         stamp = f"{LOOP_FIELD}: {listener} {self._digest(listener, message_id)}"
         if not ours:
@@ -77,12 +80,44 @@ class Stamp:
             listener, _, digest = field.value.partition(" ")
             return not hmac.compare_digest(digest.encode(), self._digest(listener, message_id).encode())
         if field.name == "authentication-results":
-            named = _AUTHSERV_ID.match(field.value)
-            return named is not None and named[1].lower() == self._hostname
+            return _authserv_id(field.value) in {self._hostname, None}
         return field.name.startswith(NAMESPACE)
+
+    def _may_be_named_in_results(self, lower: bytes) -> bool:
+        """Cheap, and never wrongly no: a backslash in a quoted string can hide our name from a search for it."""
+        return b"authentication-results" in lower and (self._hostname.encode() in lower or b"\\" in lower)
 
     def _digest(self, listener: str, message_id: bytes) -> str:
         return hmac.new(self._secret, listener.encode() + b"\0" + message_id, hashlib.sha256).hexdigest()[:32]
+
+
+def _authserv_id(value: str) -> str | None:
+    """Whom an Authentication-Results field speaks for, in lower case; None when a comment in front has no end."""
+    start = _after_comments(value[:_LONGEST_COMMENT])
+    if start is None:
+        return None
+    named = _AUTHSERV_ID.match(value, start)
+    if named is None:
+        return ""
+    quoted, plain = named.groups()
+    return (plain if quoted is None else _QUOTED_PAIR.sub(r"\1", quoted)).lower()
+
+
+def _after_comments(text: str) -> int | None:
+    """Where the first word stands behind white space and (nested) comments; None inside an open comment."""
+    depth = position = 0
+    while position < len(text):
+        character = text[position]
+        if depth and character == "\\":
+            position += 1
+        elif character == "(":
+            depth += 1
+        elif depth and character == ")":
+            depth -= 1
+        elif not depth and not character.isspace():
+            return position
+        position += 1
+    return None if depth else position
 
 
 def _message_id(block: bytes, lower: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from gateway.mail.address import Address
@@ -13,7 +13,8 @@ from gateway.mail.message import TagValue
 class Transaction:
     """MAIL to end of data. Hooks see the accepted recipients so far and the tags that hooks before them set."""
 
-    __slots__ = ("_keys", "_recipients", "_tags", "client_gone", "events", "id", "parameters", "sender", "session")
+    __slots__ = ("_keys", "_recipients", "_tags", "client_gone", "events", "finished", "id", "parameters", "sender")
+    __slots__ += ("session",)
 
     def __init__(self, id: str, session: Session, sender: Address | None, parameters: MailParameters) -> None:
         self.id = id
@@ -24,6 +25,8 @@ class Transaction:
         """Set by the edge when the client can no longer see a reply."""
         self.events: list[dict[str, object]] = []
         """What the trace tells of this transaction before the message was complete."""
+        self.finished: Sequence[tuple[str, str]] = ()
+        """(journal entry, recipient) pairs that are closed once the client confirms our reply."""
         self._recipients: list[Recipient] = []
         self._keys: set[str] = set()
         self._tags: dict[str, TagValue] = {}

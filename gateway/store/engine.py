@@ -25,7 +25,13 @@ Access = Literal["write", "read", "migrate"]
 OnConflict = Literal["error", "ignore", "replace"]
 
 BUSY_TIMEOUT_SECONDS = 5.0
-_POSTGRESQL_CONNECT_SECONDS = 5
+# libpq would wait for a server that vanished as long as the kernel does: a quarter of an hour.
+_POSTGRESQL_CONNECTION = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "tcp_user_timeout": 15_000,
+}
 _MIGRATION_LOCK = 0x57E11_3E4C  # any number, as long as every node uses the same one
 
 # https://www.sqlite.org/rescode.html, primary codes: the store's fault, not the statement's
@@ -34,8 +40,8 @@ _SQLITE_OUTAGES = {
     sqlite3.SQLITE_BUSY: "another program holds it locked; only Stellwerk may write to it",
     sqlite3.SQLITE_LOCKED: "another program holds it locked; only Stellwerk may write to it",
     sqlite3.SQLITE_IOERR: "look at the disk and the kernel's log",
-    sqlite3.SQLITE_CORRUPT: "the file is damaged; restore it from a backup",
-    sqlite3.SQLITE_NOTADB: "the file is no database; restore it from a backup or correct [store] url",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged: restore it from a backup",
+    sqlite3.SQLITE_NOTADB: "restore it from a backup or correct [store] url",
     sqlite3.SQLITE_CANTOPEN: "run `stellwerk db upgrade` if it was never created, else check path and permissions",
     sqlite3.SQLITE_READONLY: "check the file's permissions and mount",
     sqlite3.SQLITE_PERM: "check the file's permissions and mount",
@@ -81,7 +87,7 @@ def open_engine(url: URL, access: Access, *, busy_timeout_seconds: float = BUSY_
     if sqlite_path(url) is not None:
         return _sqlite_engine(url, access, busy_timeout_seconds)
     try:
-        return _postgresql_engine(url, access)
+        return _postgresql_engine(url, access, busy_timeout_seconds)
     except (ImportError, NoSuchModuleError) as error:
         raise StartupError(
             f"[store] url is PostgreSQL, but its driver is missing ({error}); install stellwerk[postgres]"
@@ -116,14 +122,14 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _postgresql_engine(url: URL, access: Access) -> Engine:
-    arguments: dict[str, Any] = {"application_name": f"stellwerk {access}"}
-    if "connect_timeout" not in url.query:
-        arguments["connect_timeout"] = _POSTGRESQL_CONNECT_SECONDS
+def _postgresql_engine(url: URL, access: Access, busy_timeout_seconds: float) -> Engine:
+    arguments: dict[str, Any] = {"application_name": f"stellwerk {access}"} | _POSTGRESQL_CONNECTION
+    arguments["options"] = f"-c lock_timeout={int(busy_timeout_seconds * 1000)}"
     options: dict[str, Any] = {}
     if access == "read":
-        arguments["options"] = "-c default_transaction_read_only=on"
+        arguments["options"] += " -c default_transaction_read_only=on"
         options["isolation_level"] = "AUTOCOMMIT"
+    arguments = {name: value for name, value in arguments.items() if name not in url.query}
     return create_engine(url, connect_args=arguments, poolclass=NullPool, hide_parameters=True, **options)
 
 

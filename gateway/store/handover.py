@@ -7,7 +7,10 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("stellwerk.store")
+
+CLOSE_SECONDS = 30.0
+"""How long close() waits for a thread that the database keeps."""
 
 Answer = tuple[asyncio.Future[Any], Any]
 """A future, and what it shall hold: a result, or an exception to raise."""

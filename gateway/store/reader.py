@@ -10,11 +10,11 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Executable, Row
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from gateway.errors import StoreUnavailable
 from gateway.store.engine import is_outage, outage
-from gateway.store.handover import Answer, hand_over
+from gateway.store.handover import CLOSE_SECONDS, Answer, hand_over
 
 THREADS = 2
 MAX_BATCH = 100
@@ -60,7 +60,7 @@ class Reader:
                 for _ in self._threads:
                     self._queries.put(None)
         for thread in self._threads:
-            thread.join()
+            thread.join(CLOSE_SECONDS)
 
     async def read(self, query: Executable, params: Mapping[str, Any] | None = None) -> list[Row[Any]]:
         """All rows of `query`. Raises StoreUnavailable when the store is at fault, else SQLAlchemy's own error."""
@@ -123,5 +123,5 @@ def _close(connection: Connection | None) -> None:
         return
     try:
         connection.close()
-    except DBAPIError:
+    except SQLAlchemyError:
         connection.invalidate()

@@ -89,18 +89,23 @@ def upgrade(url: str, owners: Sequence[Owner]) -> list[Applied]:
     An interrupted upgrade leaves whole owners behind, never half of one, and can be run again. Creates a missing SQLite
     file. Raises StartupError, or StoreUnavailable when the database does not answer.
     """
+    return _upgrade(url, [[owner] for owner in owners])
+
+
+def _upgrade(url: str, groups: Iterable[Sequence[Owner]]) -> list[Applied]:
+    """One transaction for each group of owners."""
     parsed = parse_url(url)
     create_missing(parsed)
     applied: list[Applied] = []
     lock = writer_lock(parsed)
     engine = open_engine(parsed, "migrate")
     try:
-        for owner in owners:
-            with _one_line_errors(f"the migration of {owner.name}", parsed):
-                line = _line(owner)
-                with lock, engine.connect() as connection, connection.begin():
-                    enter_migration(connection)
-                    applied += _upgrade_owner(connection, owner, line)
+        for owners in groups:
+            with _one_line_errors("the migration", parsed), lock, engine.connect() as connection, connection.begin():
+                enter_migration(connection)
+                for owner in owners:
+                    with _one_line_errors(f"the migration of {owner.name}", parsed):
+                        applied += _upgrade_owner(connection, owner, _line(owner))
     finally:
         lock.close()
     return applied
@@ -137,8 +142,15 @@ def check(url: str, owners: Sequence[Owner]) -> None:
 
 
 def prepare(url: str, owners: Sequence[Owner], *, auto_upgrade: bool = False) -> list[Applied]:
-    """What `serve` does first: create an empty store, upgrade when that is allowed, and refuse a wrong revision."""
-    applied = upgrade(url, owners) if auto_upgrade or is_empty(url) else []
+    """What `serve` does first: create an empty store, upgrade when that is allowed, and refuse a wrong revision.
+
+    A store is created in one transaction for all owners: no other process that starts sees a part of it.
+    """
+    applied: list[Applied] = []
+    if is_empty(url):
+        applied = _upgrade(url, [owners])
+    elif auto_upgrade:
+        applied = upgrade(url, owners)
     check(url, owners)
     return applied
 

@@ -12,23 +12,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine, RootTransaction
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.errors import StoreUnavailable
 from gateway.store.engine import WriterLock, is_outage, outage, outcome_unknown
 from gateway.store.group import BatchFunction, Write, apply
-from gateway.store.handover import Answer, hand_over
+from gateway.store.handover import CLOSE_SECONDS, Answer, hand_over
 
 __all__ = ["BatchFunction", "Counters", "Write", "Writer"]
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("stellwerk.store")
 
 MAX_BATCH = 200
 MAX_LAZY = 5_000
 LAZY_SECONDS = 1.0
 PATIENCE_SECONDS = 10.0
-CLOSE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +55,10 @@ class _Lazy:
     on_error: Callable[[BaseException], None] | None
 
 
+class _Outage(StoreUnavailable):
+    """The store's own failure, as against one that a batch function raised."""
+
+
 class _UnreachableError(Exception):
     """No transaction could be begun, or nobody knows how it ended: no unit is guilty, and none is tried again alone."""
 
@@ -66,7 +69,7 @@ class Writer:
     What is waiting when the thread becomes free is one transaction. If that fails it is rolled back and every unit is
     tried in a transaction of its own, so that only a guilty one fails. `lock` is held around each group and taken
     before the group is collected, so that a wait for it makes a larger group. A unit that is not taken within
-    `patience_seconds`, or by its own deadline, fails with StoreUnavailable.
+    `patience_seconds`, or by its own deadline, fails with StoreUnavailable. The writer closes `lock` when it ends.
     """
 
     def __init__(
@@ -197,6 +200,7 @@ class Writer:
                 left, self._lazy = list(self._lazy), deque()
             self._give_up(left, "the store was closed")
             self._disconnect()
+            self._lock.close()
 
     def _work_is_waiting(self) -> bool:
         """Block until there is a group to commit. False: closed, and no unit waits."""
@@ -259,12 +263,12 @@ class Writer:
         kept: list[_Lazy] = []
         try:
             while lazy:
-                if isinstance(outcome, StoreUnavailable):  # for all of them; a full disk does not blame the longest
+                if isinstance(outcome, _Outage):  # for all of them; a full disk does not blame the longest
                     kept.extend(lazy)
                     lazy.clear()
                     return
                 result = self._attempt(lazy[:1], [])
-                if isinstance(result, StoreUnavailable):
+                if isinstance(result, _Outage):
                     kept.append(lazy[0])
                 elif isinstance(result, BaseException):
                     self._give_up(lazy[:1], result)
@@ -274,7 +278,8 @@ class Writer:
 
     def _attempt(self, lazy: Sequence[_Lazy], waiting: Sequence[_Waiting]) -> list[list[Any]] | BaseException:
         """One transaction: the results of `waiting`, or what it was rolled back for. Raises _UnreachableError."""
-        connection = self._begin()
+        transaction = self._begin()
+        connection = transaction.connection
         try:
             if lazy:
                 apply(connection, [unit.writes for unit in lazy])
@@ -282,8 +287,8 @@ class Writer:
         except BaseException as error:  # noqa: BLE001 - plugins' functions run here; a thread that died would block everyone
             return self._roll_back(error)
         try:
-            connection.commit()
-        except DBAPIError as error:
+            transaction.commit()  # fails if a batch function ended the transaction: nothing is acknowledged then
+        except SQLAlchemyError as error:
             failure = self._roll_back(error)
             if outcome_unknown(error):
                 raise _UnreachableError(str(failure)) from error
@@ -293,14 +298,13 @@ class Writer:
         self._note(None)
         return results
 
-    def _begin(self) -> Connection:
+    def _begin(self) -> RootTransaction:
         try:
             if self._connection is None:
                 self._connection = self._engine.connect()
-            self._connection.begin()
-        except DBAPIError as error:
+            return self._connection.begin()
+        except Exception as error:
             raise _UnreachableError(str(self._lost(error))) from error
-        return self._connection
 
     def _roll_back(self, error: BaseException) -> BaseException:
         """Undo the transaction; the error as the unit's caller shall see it."""
@@ -310,17 +314,19 @@ class Writer:
         try:
             if self._connection is not None:
                 self._connection.rollback()
-        except DBAPIError:
+        except SQLAlchemyError:
+            self._disconnect()
+        if self._connection is not None and self._connection.closed:  # by a batch function
             self._disconnect()
         if isinstance(error, Exception) and not isinstance(error, StopIteration):
             return error
         # A future cannot carry StopIteration, and SystemExit or CancelledError would end more than this unit.
         return RuntimeError(f"a batch function raised {error!r}")
 
-    def _lost(self, error: BaseException) -> StoreUnavailable:
+    def _lost(self, error: BaseException) -> _Outage:
         """Forget the connection: that rolls back, and closes a descriptor whose fsync may have failed."""
         self._disconnect()
-        failure = outage(error, self._engine.url)
+        failure = _Outage(str(outage(error, self._engine.url)))
         self._note(str(failure))
         return failure
 
@@ -337,7 +343,7 @@ class Writer:
             return
         try:
             connection.close()
-        except DBAPIError:
+        except SQLAlchemyError:
             connection.invalidate()
 
     def _refuse(self, lazy: list[_Lazy], waiting: list[_Waiting], cause: str) -> None:

@@ -1,0 +1,79 @@
+"""`stellwerk db`: bring the database to this version's revisions, or show where it stands. Nothing is decided here."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gateway.cli.options import config_option, json_option, read_config
+from gateway.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from gateway.store.upgrade import Owner, OwnerStatus
+
+
+@click.group()
+def db() -> None:
+    """Migrate the database, or show its revisions."""
+
+
+@db.command()
+@config_option
+@json_option
+def upgrade(config_path: Path, as_json: bool) -> None:
+    """Run every pending migration: the core's first, then each plugin's. Creates a database that is not there yet."""
+    from gateway.store import upgrade as migrations
+
+    url, owners = _store_and_owners(config_path)
+    applied = migrations.upgrade(url, owners)
+    if as_json:
+        print_json([asdict(step) for step in applied])
+    elif applied:
+        print_table(("owner", "revision", ""), [(step.owner, step.revision, step.description) for step in applied])
+    else:
+        click.echo("nothing to do: every table is at its newest revision")
+
+
+@db.command()
+@config_option
+@json_option
+@click.pass_context
+def status(context: click.Context, config_path: Path, as_json: bool) -> None:
+    """Show every owner's revision. Exit status 1 when one is not what this version needs."""
+    from gateway.store import upgrade as migrations
+
+    url, owners = _store_and_owners(config_path)
+    found = migrations.status(url, owners)
+    if as_json:
+        print_json([asdict(owner) for owner in found])
+    else:
+        rows = [(owner.owner, owner.current or "-", owner.head or "-", _said(owner)) for owner in found]
+        print_table(("owner", "revision", "newest", "state"), rows)
+    if not all(owner.ready for owner in found):
+        context.exit(1)
+
+
+def _said(owner: OwnerStatus) -> str:
+    if owner.orphaned:
+        return "kept: no configured plugin owns these tables"
+    if owner.unknown:
+        return "made by a newer version: install it again, or restore a backup"
+    if owner.pending:
+        return f"{len(owner.pending)} pending: run `stellwerk db upgrade`"
+    return "ready"
+
+
+def _store_and_owners(config_path: Path) -> tuple[str, list[Owner]]:
+    """The store's URL, and who has tables in it: plugins tell when they are loaded."""
+    from gateway.app import Gateway
+
+    config = read_config(config_path)
+    gateway = Gateway(config, role="cli", source=str(config_path))
+    try:
+        return config.store.url, gateway.owners()
+    finally:
+        asyncio.run(gateway.stop())

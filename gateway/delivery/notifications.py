@@ -1,0 +1,133 @@
+"""Which delivery status notifications a message owes its sender (RFC 3461), as `send_mail` jobs. How they look: `dsn`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from gateway.delivery.dsn import Action, RecipientReport, notification
+from gateway.delivery.journal_rules import State
+from gateway.delivery.transport import NextHop
+from gateway.delivery.verdict import Delivery
+from gateway.jobs.outbox import CORE, SEND_MAIL, add_write
+from gateway.mail.envelope import Recipient
+from gateway.mail.ids import new_id
+from gateway.mail.message import Message
+from gateway.mail.reply import Reply
+from gateway.routing.effects import Job
+from gateway.routing.plan import DeliverStep
+from gateway.store.store import Write
+
+MAX_RETURNED_BYTES = 1_048_576
+"""A larger message is returned as its header only, whatever RET asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """One recipient's line in one notification. `settled`: the steps it speaks of."""
+
+    action: Action
+    report: RecipientReport
+    entry_id: str
+
+
+class Notifier:
+    """Works out notifications. Never any for the null sender; NOTIFY decides for each recipient."""
+
+    def __init__(self, hostname: str, next_hops: Mapping[str, NextHop], make_id: Callable[[], str] = new_id) -> None:
+        self._hostname = hostname
+        self._next_hops = next_hops
+        self._make_id = make_id
+
+    def writes(
+        self, message: Message, deliveries: Mapping[str, Sequence[Delivery]], told: Mapping[str, Reply], now: float
+    ) -> list[Write]:
+        """Jobs to commit before the reply. `told`: what the client will hear of each recipient.
+
+        A recipient that the client is told to be accepted is ours: its refused copies are reported by us, once,
+        whatever is retried. What the client is told to have failed, it reports itself.
+        """
+        sender = message.envelope.sender
+        if sender is None:
+            return []
+        due: list[_Due] = []
+        for recipient in message.envelope.recipients:
+            key = recipient.address.key
+            rows = deliveries[key]
+            if told[key].is_accept:
+                due += self._failures(recipient, rows)
+            due += self._successes(recipient, rows)
+        due.sort(key=lambda each: each.action)
+        return [
+            self._write(message, action, list(group), now) for action, group in groupby(due, lambda each: each.action)
+        ]
+
+    def _failures(self, recipient: Recipient, rows: Sequence[Delivery]) -> list[_Due]:
+        if not recipient.notify_failure:
+            return []
+        return [self._due("failed", recipient, row) for row in rows if row.state is State.REFUSED]
+
+    def _successes(self, recipient: Recipient, rows: Sequence[Delivery]) -> list[_Due]:
+        """`expanded` for a fan-out; else what this hop knows: `delivered` into a mail store, `relayed` onward."""
+        ran = [row for row in rows if row.ran and row.state is State.DONE and isinstance(row.step.step, DeliverStep)]
+        if not recipient.notify_success or not ran:
+            return []
+        if len([row for row in rows if isinstance(row.step.step, DeliverStep)]) > 1:
+            finished = all(row.state.is_final for row in rows)
+            return [self._due("expanded", recipient, ran[0])] if finished else []
+        row = ran[0]
+        if row.result is not None and row.result.dsn_passed_on:
+            return []
+        return [self._due(self._success(row), recipient, row)]
+
+    def _success(self, row: Delivery) -> Action:
+        step = row.step.step
+        hop = self._next_hops.get(step.via) if isinstance(step, DeliverStep) else None
+        return "relayed" if hop is None or hop.kind == "smtp" else "delivered"
+
+    def _due(self, action: Action, recipient: Recipient, row: Delivery) -> _Due:
+        step = row.step.step
+        final = step.to if isinstance(step, DeliverStep) and action != "expanded" else recipient.address
+        reply = row.reply
+        status = reply.enhanced or f"{reply.code // 100}.0.0"
+        diagnostic = str(reply) if action == "failed" else ""
+        report = RecipientReport(
+            final=final, action=action, status=status, orcpt=recipient.orcpt, diagnostic=diagnostic
+        )
+        return _Due(action, report, row.step.entry_id)
+
+    def _write(self, message: Message, action: Action, due: Sequence[_Due], now: float) -> Write:
+        envelope = message.envelope
+        assert envelope.sender is not None
+        parameters = envelope.parameters
+        full = parameters.ret == "FULL" and action == "failed" and len(message.body) <= MAX_RETURNED_BYTES
+        content = notification(
+            action=action,
+            recipients=[each.report for each in due],
+            to=envelope.sender,
+            reporting_mta=self._hostname,
+            returned=message.body.read(0, len(message.body)) if full else message.body.header_block,
+            full=full,
+            envid=parameters.envid,
+            transaction_id=message.id,
+            message_id=f"{self._make_id()}@{self._hostname}",
+            arrived=message.received_at,
+            now=now,
+        )
+        job = Job(
+            kind=SEND_MAIL,
+            payload={"sender": "", "recipients": [str(envelope.sender)], "smtputf8": not envelope.sender.is_ascii},
+            key=_key(action, due, message),
+            owner=CORE,
+            content=content,
+        )
+        return add_write(self._make_id(), job, now)
+
+
+def _key(action: Action, due: Sequence[_Due], message: Message) -> str:
+    """The same for every attempt on the same entry, so that a lost reply does not report twice."""
+    entry = due[0].entry_id or message.id
+    finals = ",".join(sorted(each.report.final.key for each in due))
+    return f"{entry}:{action}:{hashlib.sha256(finals.encode()).hexdigest()[:16]}"

@@ -1,0 +1,120 @@
+"""`stellwerk db upgrade` and `stellwerk db status`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli.db import db
+from gateway.cli.main import main
+from gateway.store.engine import open_engine, parse_url
+
+CONFIG = """\
+plugins = []
+
+[server]
+hostname = "gw.example.test"
+state_dir = "{state}"
+
+[store]
+url = "sqlite:///{state}/store.db"
+
+[[listener]]
+name = "mx"
+address = "127.0.0.1:0"
+direction = "inbound"
+
+[next_hop.mail]
+kind = "maildir"
+path = "{state}/mail/{{domain}}/{{local}}"
+
+[routing]
+hosted = "mail"
+outbound = "mail"
+own = "mail"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "stellwerk.toml"
+    path.write_text(CONFIG.format(state=tmp_path))
+    return path
+
+
+def run(config: Path, *words: str) -> Result:
+    return CliRunner().invoke(db, [*words, "--config", str(config)], catch_exceptions=False)
+
+
+def test_upgrade_and_status_in_a_pipe(config: Path) -> None:
+    before = run(config, "status")
+    assert (before.exit_code, before.output) == (1, "core\t-\tcore_0001\t1 pending: run `stellwerk db upgrade`\n")
+    done = run(config, "upgrade")
+    assert (done.exit_code, done.output.split("\t")[:2]) == (0, ["core", "core_0001"])
+    again = run(config, "upgrade")
+    assert (again.exit_code, again.output) == (0, "nothing to do: every table is at its newest revision\n")
+    after = run(config, "status")
+    assert (after.exit_code, after.output) == (0, "core\tcore_0001\tcore_0001\tready\n")
+
+
+def test_upgrade_and_status_as_json(config: Path) -> None:
+    assert [step["revision"] for step in json.loads(run(config, "upgrade", "--json").output)] == ["core_0001"]
+    assert json.loads(run(config, "upgrade", "--json").output) == []
+    assert json.loads(run(config, "status", "--json").output) == [
+        {
+            "owner": "core",
+            "current": "core_0001",
+            "head": "core_0001",
+            "pending": [],
+            "orphaned": False,
+            "unknown": False,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("statement", "exit_code", "line"),
+    [
+        (
+            "CREATE TABLE alembic_version_gone AS SELECT 'gone_4' AS version_num",
+            0,
+            "gone\tgone_4\t-\tkept: no configured plugin owns these tables",
+        ),
+        (
+            "UPDATE alembic_version_core SET version_num = 'core_9999'",
+            1,
+            "core\tcore_9999\tcore_0001\tmade by a newer version: install it again, or restore a backup",
+        ),
+    ],
+)
+def test_status_of_tables_that_this_installation_does_not_know(
+    config: Path, tmp_path: Path, statement: str, exit_code: int, line: str
+) -> None:
+    run(config, "upgrade")
+    with open_engine(parse_url(f"sqlite:///{tmp_path}/store.db"), "write").begin() as connection:
+        connection.exec_driver_sql(statement)
+    result = run(config, "status")
+    assert result.exit_code == exit_code
+    assert line in result.output.splitlines()
+
+
+def test_a_failure_is_one_line_and_no_traceback(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "store.db").write_bytes(b"garbage " * 2048)
+    monkeypatch.setattr(sys, "argv", ["stellwerk", "db", "upgrade", "--config", str(config)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    said = "is not available: file is not a database; restore it from a backup or correct [store] url"
+    assert capsys.readouterr().err == f"the store {tmp_path}/store.db {said}\n"
+
+
+def test_asking_for_help_imports_no_database_library() -> None:
+    script = "import sys; import gateway.cli.db; sys.exit('sqlalchemy' in sys.modules or 'alembic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

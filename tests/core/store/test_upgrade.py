@@ -1,0 +1,284 @@
+"""Migrations: an owner at a time, interrupted and repeated, kept tables, refused revisions."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import stat
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.errors import StartupError
+from gateway.store.engine import create_missing, open_engine, parse_url
+from gateway.store.schema import metadata
+from gateway.store.upgrade import (
+    CORE,
+    Applied,
+    Owner,
+    OwnerStatus,
+    check,
+    is_empty,
+    owners_of,
+    prepare,
+    status,
+    upgrade,
+)
+
+REVISION = '''"""{doc}."""
+
+import os
+import signal
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{revision}"
+down_revision = {down!r}
+
+
+def upgrade() -> None:
+    {body}
+'''
+CREATE = 'op.create_table("{name}", sa.Column("id", sa.Integer, primary_key=True))'
+
+
+@dataclass
+class Plugin:
+    """A plugin's folder of revisions."""
+
+    folder: Path
+
+    @property
+    def owner(self) -> Owner:
+        return Owner("vip", str(self.folder))
+
+    def add(self, revision: str, body: str, *, after: str | None = None) -> None:
+        text = REVISION.format(doc=f"Revision {revision}", revision=revision, down=after, body=body)
+        (self.folder / f"{revision}.py").write_text(text)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/store.db"
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Plugin:
+    plugin = Plugin(tmp_path / "migrations")
+    plugin.folder.mkdir()
+    plugin.add("vip_1", CREATE.format(name="vip_list"))
+    return plugin
+
+
+def rows(url: str, sql: str) -> list[tuple[Any, ...]]:
+    connection = sqlite3.connect(url.partition("///")[2])
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()
+
+
+def table_names(url: str) -> set[str]:
+    return {row[0] for row in rows(url, "SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        'SELECT m.name, i.cid, i.name, i.type, i."notnull", i.dflt_value, i.pk FROM m, pragma_table_info(m.name) i',
+        (
+            'SELECT m.name, l.name, l."unique", i.seqno, i.name '
+            "FROM m, pragma_index_list(m.name) l, pragma_index_info(l.name) i"
+        ),
+        'SELECT m.name, k."table", k."from", k."to", k.on_delete FROM m, pragma_foreign_key_list(m.name) k',
+    ],
+    ids=["columns", "indexes", "references"],
+)
+def test_the_core_s_revisions_make_the_tables_of_the_schema(url: str, tmp_path: Path, query: str) -> None:
+    upgrade(url, [CORE])
+    schema = parse_url(f"sqlite:///{tmp_path}/schema.db")
+    create_missing(schema)
+    with open_engine(schema, "migrate").begin() as connection:
+        metadata.create_all(connection)
+    tables = "WITH m AS (SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'alembic%') "
+    migrated, declared = (
+        set(rows(database, tables + query)) for database in (url, schema.render_as_string(hide_password=False))
+    )
+    assert migrated == declared
+    assert migrated
+
+
+def test_an_upgrade_says_what_it_ran_and_has_nothing_to_do_the_second_time(url: str, plugin: Plugin) -> None:
+    applied = upgrade(url, [CORE, plugin.owner])
+    assert [step.owner for step in applied] == ["core", "vip"]
+    assert applied[-1] == Applied("vip", "vip_1", "Revision vip_1.")
+    assert upgrade(url, [CORE, plugin.owner]) == []
+    assert {"journal_entry", "vip_list", "alembic_version_core", "alembic_version_vip"} <= table_names(url)
+
+
+def test_a_new_file_is_its_owner_s_alone(url: str, tmp_path: Path) -> None:
+    upgrade(url, [CORE])
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("store.db*")} == {0o600}
+
+
+def test_status_before_and_after(url: str, plugin: Plugin) -> None:
+    plugin.add("vip_2", CREATE.format(name="vip_more"), after="vip_1")
+    before = status(url, [plugin.owner])
+    assert before == [OwnerStatus("vip", None, "vip_2", ("vip_1", "vip_2"))]
+    assert not before[0].ready
+    assert not Path(url.removeprefix("sqlite:///")).exists()  # looking creates nothing
+    upgrade(url, [plugin.owner])
+    after = status(url, [plugin.owner])
+    assert after == [OwnerStatus("vip", "vip_2", "vip_2")]
+    assert after[0].ready
+
+
+def test_only_what_is_missing_is_run(url: str, plugin: Plugin) -> None:
+    upgrade(url, [plugin.owner])
+    plugin.add("vip_2", CREATE.format(name="vip_more"), after="vip_1")
+    assert status(url, [plugin.owner]) == [OwnerStatus("vip", "vip_1", "vip_2", ("vip_2",))]
+    assert [step.revision for step in upgrade(url, [plugin.owner])] == ["vip_2"]
+
+
+def test_a_removed_plugin_s_tables_are_kept_and_shown(url: str, plugin: Plugin) -> None:
+    upgrade(url, [CORE, plugin.owner])
+    kept = status(url, [CORE])[-1]
+    assert kept == OwnerStatus("vip", "vip_1", None, orphaned=True)
+    check(url, [CORE])
+    assert "vip_list" in table_names(url)
+    assert upgrade(url, [CORE, plugin.owner]) == []  # and it may come back
+
+
+@pytest.mark.parametrize(
+    ("location", "found"),
+    [("gateway.store:migrations", True), ("gateway.store.migrations", True), ("gateway.nowhere:migrations", False)],
+)
+def test_where_revisions_are(url: str, location: str, found: bool) -> None:
+    if found:
+        assert status(url, [Owner("core", location)])[0].head is not None
+    else:
+        with pytest.raises(StartupError, match="the migrations of core failed: ModuleNotFoundError"):
+            status(url, [Owner("core", location)])
+
+
+def test_owners_are_the_core_and_then_the_plugins_with_tables_in_order() -> None:
+    assert owners_of([("b", "b:migrations"), ("without", ""), ("a", "a:migrations")]) == [
+        CORE,
+        Owner("b", "b:migrations"),
+        Owner("a", "a:migrations"),
+    ]
+
+
+def test_s15_a_failing_migration_leaves_nothing_of_its_owner_and_all_of_those_before(url: str, plugin: Plugin) -> None:
+    plugin.add("vip_2", 'raise LookupError("no such moon")', after="vip_1")
+    with pytest.raises(StartupError, match=r"^the migration of vip failed: LookupError: no such moon$"):
+        upgrade(url, [CORE, plugin.owner])
+    assert "journal_entry" in table_names(url)
+    assert "vip_list" not in table_names(url)
+    plugin.add("vip_2", CREATE.format(name="vip_more"), after="vip_1")
+    assert [step.revision for step in upgrade(url, [CORE, plugin.owner])] == ["vip_1", "vip_2"]
+
+
+async def test_s15_a_migration_that_was_killed_can_be_run_again(url: str, plugin: Plugin, tmp_path: Path) -> None:
+    marker = tmp_path / "kill"
+    marker.touch()
+    die = f"    if Path({str(marker)!r}).exists(): os.kill(os.getpid(), signal.SIGKILL)"
+    plugin.add("vip_2", CREATE.format(name="vip_more") + "\n" + die, after="vip_1")
+    script = (
+        "import sys; from gateway.store.upgrade import CORE, Owner, upgrade;"
+        "upgrade(sys.argv[1], [CORE, Owner('vip', sys.argv[2])])"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, url, str(plugin.folder))
+    assert await process.wait() == -9
+    assert status(url, [CORE, plugin.owner])[1].current is None
+    with pytest.raises(StartupError, match="run `stellwerk db upgrade`"):
+        check(url, [CORE, plugin.owner])
+    marker.unlink()
+    assert [step.revision for step in upgrade(url, [CORE, plugin.owner])] == ["vip_1", "vip_2"]
+    check(url, [CORE, plugin.owner])
+
+
+async def test_two_upgrades_at_a_time_run_every_revision_once(url: str) -> None:
+    script = "import sys; from gateway.store.upgrade import CORE, upgrade; print(len(upgrade(sys.argv[1], [CORE])))"
+    processes = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", script, url, stdout=asyncio.subprocess.PIPE)
+        for _ in range(2)
+    ]
+    outputs = await asyncio.gather(*(process.communicate() for process in processes))
+    assert sum(int(output) for output, _ in outputs) == len(status(url, [CORE])) == 1
+
+
+def test_s15_a_revision_of_a_newer_version_is_refused(url: str, plugin: Plugin) -> None:
+    plugin.add("vip_2", CREATE.format(name="vip_more"), after="vip_1")
+    upgrade(url, [plugin.owner])
+    (plugin.folder / "vip_2.py").unlink()
+    assert status(url, [plugin.owner]) == [OwnerStatus("vip", "vip_2", "vip_1", unknown=True)]
+    said = (
+        r"the store has vip tables of revision vip_2, which this version does not know \(its newest is vip_1\); install"
+    )
+    with pytest.raises(StartupError, match=said):
+        check(url, [plugin.owner])
+    with pytest.raises(StartupError, match=said):
+        upgrade(url, [plugin.owner])
+
+
+def test_migrations_that_are_not_one_line_are_refused(url: str, plugin: Plugin) -> None:
+    plugin.add("vip_2", "pass", after="vip_1")
+    plugin.add("vip_3", "pass", after="vip_1")
+    with pytest.raises(StartupError, match=r"the migrations of vip in .* are not one line: heads vip_2, vip_3"):
+        upgrade(url, [plugin.owner])
+
+
+def test_a_migration_that_breaks_references_changes_nothing(url: str, plugin: Plugin) -> None:
+    (plugin.folder / "vip_1.py").unlink()
+    plugin.add(
+        "vip_1",
+        'op.execute("CREATE TABLE vip_list (id INTEGER PRIMARY KEY)")\n'
+        '    op.execute("CREATE TABLE vip_entry (list_id INTEGER REFERENCES vip_list (id))")\n'
+        '    op.execute("INSERT INTO vip_entry VALUES (7)")',
+    )
+    with pytest.raises(StartupError, match="would break references in vip_entry; nothing was changed"):
+        upgrade(url, [plugin.owner])
+    assert "vip_entry" not in table_names(url)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_serve_creates_an_empty_store(url: str, exists: bool) -> None:
+    if exists:
+        Path(url.removeprefix("sqlite:///")).touch()
+    assert is_empty(url)
+    assert [step.owner for step in prepare(url, [CORE])] == ["core"]
+    assert not is_empty(url)
+    assert prepare(url, [CORE]) == []
+
+
+def test_serve_creates_a_store_whole_or_not_at_all(url: str, plugin: Plugin) -> None:
+    plugin.add("vip_2", 'raise LookupError("no such moon")', after="vip_1")
+    with pytest.raises(StartupError, match="the migration of vip failed"):
+        prepare(url, [CORE, plugin.owner])
+    assert is_empty(url)
+
+
+def test_serve_migrates_an_older_store_only_when_told_to(url: str, plugin: Plugin) -> None:
+    upgrade(url, [CORE])
+    said = "the store has vip tables of revision none, expected vip_1; run `stellwerk db upgrade`, or set auto_upgrade"
+    with pytest.raises(StartupError, match=said):
+        prepare(url, [CORE, plugin.owner])
+    assert [step.owner for step in prepare(url, [CORE, plugin.owner], auto_upgrade=True)] == ["vip"]
+
+
+def test_a_store_whose_directory_is_missing_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match=r"store\.db cannot be created: No such file or directory; make its"):
+        prepare(f"sqlite:///{tmp_path}/gone/store.db", [CORE])
+
+
+def test_migrating_leaves_logging_as_it_is(url: str) -> None:
+    before = (logging.getLogger().level, list(logging.getLogger().handlers))
+    upgrade(url, [CORE])
+    assert (logging.getLogger().level, list(logging.getLogger().handlers)) == before
