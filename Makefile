@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stellwerk-installed
 STATE := var
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check format bench clean
+.PHONY: help setup run test test-all check format bench lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -15,8 +15,9 @@ setup: $(STAMP) $(STATE)  ## virtual environment, package, state directory
 
 $(STAMP): pyproject.toml requirements.lock
 	@echo "setting up $(VENV) (about a minute) ..."
+	@command -v $(PYTHON) >/dev/null || { echo "there is no '$(PYTHON)'. On Debian: apt install python3 python3-venv"; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Stellwerk needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version). Try: make PYTHON=python3.11 ..."; exit 2; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "could not make $(VENV). On Debian: apt install python3-venv"; exit 2; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { echo "could not make $(VENV). On Debian: apt install python3-venv"; exit 2; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@

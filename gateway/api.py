@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.hooks.policy import OnError
 from gateway.hooks.registry import Accept, Registry
-from gateway.hookspecs import PROJECT, Effect, Tags
+from gateway.hookspecs import PROJECT, Checked, Effect
 from gateway.mail import reply
 from gateway.mail.address import Address, AddressError
 from gateway.mail.edits import (
@@ -39,6 +39,7 @@ __all__ = [
     "AddHeader",
     "Address",
     "AddressError",
+    "Checked",
     "Client",
     "Deliver",
     "DeliverStep",
@@ -74,7 +75,6 @@ __all__ = [
     "Settings",
     "StoreReader",
     "Tag",
-    "Tags",
     "Transaction",
     "hookimpl",
     "reply",
@@ -116,13 +116,23 @@ class MailDomainAnswer(Protocol):
     """What DNS says of a domain that mail comes from or goes to."""
 
     @property
+    def outcome(self) -> str:
+        """`accept`, `reject` or `defer`."""
+        ...
+
+    @property
+    def cause(self) -> str:
+        """One word for what decided: `mx`, `implicit_mx`, `no_such_domain`, `null_mx`, `dns_error`, ..."""
+        ...
+
+    @property
     def reply(self) -> Reply | None:
         """None when mail can go there, else the refusal or deferral that fits the role."""
         ...
 
     @property
     def reason(self) -> str:
-        """What was asked and what was seen, in plain words."""
+        """What was asked and what was seen, in plain words. Quotes DNS data: for logs and traces, never for replies."""
         ...
 
 
@@ -166,17 +176,17 @@ class Plugin(Generic[SettingsT]):
         def register(self, registry: Registry) -> None: ...
         def gateway_startup(self, gateway: Any) -> Awaitable[None] | None: ...
         def gateway_shutdown(self, gateway: Any) -> Awaitable[None] | None: ...
-        def smtp_connect(self, session: Session) -> Reply | Tags | Awaitable[Reply | Tags | None] | None: ...
+        def smtp_connect(self, session: Session) -> Checked | Awaitable[Checked | None] | None: ...
         def smtp_mail(
             self, session: Session, sender: Address | None, size: int | None, params: MailParameters
-        ) -> Reply | Tags | Awaitable[Reply | Tags | None] | None: ...
+        ) -> Checked | Awaitable[Checked | None] | None: ...
         def smtp_rcpt_check(
             self, transaction: Transaction, recipient: Recipient
-        ) -> Reply | Tags | Awaitable[Reply | Tags | None] | None: ...
+        ) -> Checked | Awaitable[Checked | None] | None: ...
         def smtp_rcpt_claim(
             self, transaction: Transaction, recipient: Recipient
         ) -> Accept | Reply | Awaitable[Accept | Reply | None] | None: ...
-        def message_received(self, message: Message) -> Reply | Tags | Awaitable[Reply | Tags | None] | None: ...
+        def message_received(self, message: Message) -> Checked | Awaitable[Checked | None] | None: ...
         def route_recipient(self, message: Message, recipient: Address) -> Route | Awaitable[Route | None] | None: ...
         def message_annotate(
             self, message: Message, plan: DeliveryPlan

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import grp
 import logging
+import pwd
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +20,7 @@ from gateway.delivery.journal import Journal
 from gateway.delivery.journal_rows import Purge
 from gateway.delivery.maildir import Maildir
 from gateway.delivery.notifications import Notifier
+from gateway.delivery.settlement import Settlement
 from gateway.delivery.smtp_client import SmtpNextHop
 from gateway.delivery.transport import NextHop
 from gateway.directory.static import StaticDirectory
@@ -75,10 +78,9 @@ class Gateway:
             config=config,
             planner=self.planner,
             runner=self.plugins.runner,
-            store=self.store,
             journal=self.journal,
             executor=Executor(self.next_hops),
-            notifier=Notifier(config.server.hostname, self.next_hops),
+            settlement=Settlement(self.store, self.journal, Notifier(config.server.hostname, self.next_hops), clock),
             stamp=self.stamp,
             tracer=Tracer(self.store),
             clock=clock,
@@ -164,10 +166,11 @@ def _next_hop(name: str, hop: NextHopConfig, config: Config) -> NextHop:
         return Maildir(
             name,
             hop.path,
+            hostname=config.server.hostname,
             line_ends=hop.line_ends,
             file_mode=hop.file_mode,
             directory_mode=hop.directory_mode,
-            owner=hop.owner,
+            owner=_owner(name, hop.owner),
             subaddress_separator=hop.subaddress_separator,
         )
     return SmtpNextHop(
@@ -182,6 +185,18 @@ def _next_hop(name: str, hop: NextHopConfig, config: Config) -> NextHop:
         idle_seconds=hop.idle_seconds,
         xforward=hop.xforward,
     )
+
+
+def _owner(hop: str, text: str) -> tuple[int, int] | None:
+    """`user` or `user:group` as ids; None keeps the worker's own."""
+    if not text:
+        return None
+    user, _, group = text.partition(":")
+    try:
+        account = pwd.getpwnam(user)
+        return account.pw_uid, grp.getgrnam(group).gr_gid if group else account.pw_gid
+    except KeyError as error:
+        raise StartupError(f'next_hop.{hop}.owner = "{text}": {error.args[0]}; expected "user:group"') from None
 
 
 def secret_path(config: Config) -> Path:

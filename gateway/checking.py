@@ -6,7 +6,18 @@ import errno
 import os
 from pathlib import Path
 
+from gateway.app import Gateway
+from gateway.config.models import Config
 from gateway.errors import StartupError
+
+
+async def check_plugins(config: Config) -> tuple[str, ...]:
+    """Load every plugin of the chain and let it go again. Their names. Raises `ConfigError` with every problem."""
+    gateway = Gateway(config, role="cli", source=config.source.name if config.source else "configuration")
+    try:
+        return tuple(plugin.name for plugin in gateway.plugins.plugins)
+    finally:
+        await gateway.stop()
 
 
 def check_spool(spool: Path) -> None:
@@ -14,9 +25,7 @@ def check_spool(spool: Path) -> None:
     try:
         os.close(os.open(spool, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600))
     except FileNotFoundError:
-        raise StartupError(
-            f"the spool {spool} is missing; `stellwerk serve` makes it, or: mkdir -m 700 {spool}"
-        ) from None
+        raise StartupError(f"the spool {spool} is missing; `stellwerk serve` makes it") from None
     except OSError as error:
         if error.errno in {errno.EOPNOTSUPP, errno.EISDIR}:
             raise StartupError(
@@ -24,6 +33,5 @@ def check_spool(spool: Path) -> None:
                 "put server.state_dir on ext4, XFS, btrfs or tmpfs"
             ) from None
         raise StartupError(
-            f"the spool {spool} takes no files ({error.strerror}); make it writable for user {os.geteuid()}: "
-            f"chown {os.geteuid()} {spool} && chmod 700 {spool}"
+            f"the spool {spool} takes no files ({error.strerror}); it must belong to user {os.geteuid()} with mode 0700"
         ) from None

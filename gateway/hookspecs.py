@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 PROJECT = "stellwerk"
 hookspec = pluggy.HookspecMarker(PROJECT)
 
-Tags = Tag | Iterable[Tag]
+Checked = Reply | Tag | Iterable[Reply | Tag]
+"""A Reply, tags, or both in one list: the tags of a refusal tell the trace more than its text tells the client."""
 Effect = HeaderEdit | Record | Job | Tag
 
 
@@ -51,7 +52,7 @@ def gateway_shutdown(gateway: Any) -> None:
 
 
 @hookspec
-def smtp_connect(session: Session) -> Reply | Tags | None:
+def smtp_connect(session: Session) -> Checked | None:
     """A client has connected; nothing was said yet. A Reply refuses the connection instead of the greeting.
 
     The first rejection ends the chain. On `filter` listeners the client is the trusted mail server.
@@ -59,9 +60,7 @@ def smtp_connect(session: Session) -> Reply | Tags | None:
 
 
 @hookspec
-def smtp_mail(
-    session: Session, sender: Address | None, size: int | None, params: MailParameters
-) -> Reply | Tags | None:
+def smtp_mail(session: Session, sender: Address | None, size: int | None, params: MailParameters) -> Checked | None:
     """MAIL FROM. `sender` is None for the null sender, `size` the announced octets or None.
 
     The first rejection ends the chain. On `filter` listeners the mail is accepted already and a 5xx becomes a bounce to
@@ -70,7 +69,7 @@ def smtp_mail(
 
 
 @hookspec
-def smtp_rcpt_check(transaction: Transaction, recipient: Recipient) -> Reply | Tags | None:
+def smtp_rcpt_check(transaction: Transaction, recipient: Recipient) -> Checked | None:
     """RCPT TO: may this recipient be refused? Runs before anybody claims the recipient; the first rejection ends it."""
 
 
@@ -83,7 +82,7 @@ def smtp_rcpt_claim(transaction: Transaction, recipient: Recipient) -> Accept | 
 
 
 @hookspec
-def message_received(message: Message) -> Reply | Tags | None:
+def message_received(message: Message) -> Checked | None:
     """The message is complete. A Reply (4xx or 5xx) refuses it for all recipients; the first one ends the chain."""
 
 

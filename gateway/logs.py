@@ -20,7 +20,8 @@ class OneLineFormatter(logging.Formatter):
         super().__init__(where + "%(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        text = " | ".join(line.strip() for line in super().format(record).splitlines())
+        lines = (line.strip() for line in super().format(record).splitlines())
+        text = " | ".join(line for line in lines if line.strip("^~ "))
         if not text.isprintable():
             text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
         return text if len(text) <= MAX_LINE_CHARACTERS else f"{text[:MAX_LINE_CHARACTERS]}... (cut)"

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.config.models import Config
-from gateway.delivery import verdict
 from gateway.delivery.executor import Executor
 from gateway.delivery.journal import Begin, Begun, Journal, StoredStep, settle
 from gateway.delivery.journal_rules import Decision, State
-from gateway.delivery.notifications import Notifier
+from gateway.delivery.settlement import Settlement, settled_as
 from gateway.delivery.transport import Outcome, Result
 from gateway.delivery.verdict import Delivery
 from gateway.errors import StoreUnavailable
@@ -28,7 +27,6 @@ from gateway.mail.envelope import MailParameters, Recipient, Session
 from gateway.mail.ids import new_id
 from gateway.mail.message import Message
 from gateway.mail.reply import (
-    DEADLINE_PASSED,
     INTERNAL_ERROR,
     STILL_BEING_DELIVERED,
     STORE_DOWN,
@@ -39,7 +37,6 @@ from gateway.mail.transaction import Transaction
 from gateway.planning import Planner
 from gateway.routing.plan import DeliverStep, DeliveryPlan
 from gateway.routing.route import Refuse
-from gateway.store.store import Store, Write
 from gateway.trace import Story, Tracer
 
 log = logging.getLogger("stellwerk.pipeline")
@@ -85,10 +82,9 @@ class Pipeline:
         config: Config,
         planner: Planner,
         runner: Runner,
-        store: Store,
         journal: Journal,
         executor: Executor,
-        notifier: Notifier,
+        settlement: Settlement,
         stamp: Stamp,
         tracer: Tracer,
         clock: Callable[[], float] = time.time,
@@ -96,14 +92,16 @@ class Pipeline:
         self._config = config
         self._planner = planner
         self._runner = runner
-        self._store = store
         self._journal = journal
         self._executor = executor
-        self._notifier = notifier
+        self._settlement = settlement
         self._stamp = stamp
         self._tracer = tracer
         self._clock = clock
         self._deadlines = {listener.name: listener.transaction_deadline_seconds for listener in config.listeners}
+        self._tells_plugins = any(
+            runner.chain(hook) for hook in ("delivery_succeeded", "delivery_deferred", "delivery_failed")
+        )
         self._afterwards: set[asyncio.Task[None]] = set()
 
     async def connect(self, session: Session) -> Reply | None:
@@ -140,9 +138,7 @@ class Pipeline:
 
     def confirm(self, transaction: Transaction) -> None:
         """The client has seen our reply to its final dot: a command arrived that was not pipelined before it."""
-        if transaction.finished:
-            writes = self._journal.close_writes(transaction.finished, self._clock())
-            self._store.write_soon(writes, on_error=_log_lost_write)
+        self._settlement.confirm(transaction)
 
     async def process(self, transaction: Transaction, body: Body) -> Verdict:
         """The message is complete. Always finishes, whatever the client does; closes `body` when done with it."""
@@ -159,7 +155,10 @@ class Pipeline:
         except Exception:
             log.exception("%s failed", transaction.id)
             told = self._tell(story, INTERNAL_ERROR)
-        self._after(self._finish(walk))
+        if self._tells_plugins:
+            self._after(self._finish(walk))
+        else:
+            body.close()
         return told
 
     async def _walk(self, walk: _Walk) -> Verdict:
@@ -232,7 +231,8 @@ class Pipeline:
                 delivery.state, delivery.reply = settle(delivery.step.step)
 
         def late(step: DeliverStep, result: Result) -> None:
-            self._learned_late(by_copy[step.copy_key], result)
+            state = _STATES[result.outcome]
+            self._settlement.correct([settled_as(each, state, result.reply) for each in by_copy[step.copy_key]])
 
         results = await self._executor.run(message, (received,), steps, walk.deadline, late)
         for copy, result in results.items():
@@ -241,58 +241,9 @@ class Pipeline:
                 delivery.state, delivery.reply = _STATES[result.outcome], result.reply
 
     async def _commit_b(self, walk: _Walk) -> Verdict:
-        """What became of each step. Waited for only where a crash would cost more than one duplicate."""
-        now = self._clock()
-        answered = {key: verdict.of_recipient(row) for key, row in walk.deliveries.items()}
-        replies = [answered[recipient.address.key] for recipient in walk.message.envelope.recipients]
-        reply = verdict.of_all(replies)
-        per_recipient = walk.message.session.protocol == "lmtp"
-        writes = self._step_writes(walk, now)
-        notifications = self._notifier.writes(
-            walk.message,
-            walk.deliveries,
-            {key: each if per_recipient else reply for key, each in answered.items()},
-            now,
-        )
-        if reply.is_accept or (per_recipient and any(each.is_accept for each in replies)):
-            writes += [self._journal.jobs_due_write(entry, now) for entry in walk.begun.entry_ids if entry]
-        writes += notifications
+        answers = await self._settlement.commit(walk.transaction, walk.message, walk.begun, walk.deliveries)
         walk.story.steps = [_step_json(delivery) for row in walk.deliveries.values() for delivery in row]
-        mixed = not reply.is_accept or len({each.code for each in replies}) > 1
-        if writes and (mixed or notifications or walk.transaction.client_gone):
-            await self._store.write(writes)
-        elif writes:
-            self._store.write_soon(writes, on_error=_log_lost_write)
-        self._remember(walk, answered, reply, per_recipient=per_recipient)
-        return self._tell(walk.story, reply, replies)
-
-    def _step_writes(self, walk: _Walk, now: float) -> list[Write]:
-        return [
-            self._journal.finish_write(
-                delivery.step, delivery.state, delivery.reply, attempted=_was_attempted(delivery), now=now
-            )
-            for row in walk.deliveries.values()
-            for delivery in row
-            if delivery.ran and delivery.step.entry_id
-        ]
-
-    def _remember(self, walk: _Walk, answered: Mapping[str, Reply], reply: Reply, *, per_recipient: bool) -> None:
-        """Which recipients are closed once the client confirms. After a 4xx for all it will come again for all."""
-        walk.transaction.finished = [
-            (row[0].step.entry_id, key)
-            for key, row in walk.deliveries.items()
-            if row[0].step.entry_id and not (answered[key] if per_recipient else reply).is_temporary
-        ]
-
-    def _learned_late(self, deliveries: Sequence[Delivery], result: Result) -> None:
-        """The truth about a step that was unknown at the deadline."""
-        writes = [
-            self._journal.correct_write(d.step, _STATES[result.outcome], result.reply, self._clock())
-            for d in deliveries
-            if d.step.entry_id
-        ]
-        if writes:
-            self._store.write_soon(writes, on_error=_log_lost_write)
+        return self._tell(walk.story, answers.reply, answers.replies)
 
     def _tell(self, story: Story, reply: Reply, replies: Sequence[Reply] | None = None) -> Verdict:
         """Close the story with its replies, each tagged with the id."""
@@ -329,9 +280,10 @@ class Pipeline:
         task.add_done_callback(self._afterwards.discard)
 
     async def settled(self) -> None:
-        """Wait for what runs after replies. For a clean stop."""
+        """Wait for what runs after replies, and let the writer have what is held. For a clean stop."""
         while self._afterwards:
             await asyncio.gather(*self._afterwards, return_exceptions=True)
+        self._settlement.release()
 
 
 def _unjournalled(plans: Mapping[str, Any]) -> Begun:
@@ -352,11 +304,6 @@ def _answer_only(recipient: str, state: State, reply: Reply) -> Delivery:
     return Delivery(StoredStep("", recipient, 0, Refuse(reply), state, reply), state, reply)
 
 
-def _was_attempted(delivery: Delivery) -> bool:
-    """A step that was not begun by the deadline, or was never ours to hand on, may be planned anew."""
-    return isinstance(delivery.step.step, DeliverStep) and delivery.reply != DEADLINE_PASSED
-
-
 def _step_json(delivery: Delivery) -> dict[str, Any]:
     stored = delivery.step
     step = stored.step
@@ -371,7 +318,3 @@ def _step_json(delivery: Delivery) -> dict[str, Any]:
         "ran": delivery.ran,
         "entry": stored.entry_id,
     }
-
-
-def _log_lost_write(error: BaseException) -> None:
-    log.warning("the journal could not be written, a retry will tell: %s", error)

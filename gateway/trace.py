@@ -21,6 +21,7 @@ from gateway.store.store import Store, Write, insert
 log = logging.getLogger("stellwerk.mail")
 
 MAX_EVENTS = 500
+_encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
 
 @dataclass(slots=True)
@@ -114,14 +115,15 @@ class Tracer:
         )
         if self._store is None or self._store.read_only:
             return
+        told = story.to_json()
         row = {
             "transaction_id": transaction.id,
             "at": story.at,
             "listener": session.listener,
             "sender": sender,
-            "recipients": json.dumps([str(recipient.address) for recipient in transaction.recipients]),
+            "recipients": _encode(told["recipients"]),
             "outcome": str(story.reply or ""),
-            "story": json.dumps(story.to_json()),
+            "story": _encode(told),
         }
         self._store.write_soon([Write(self._insert, row)], on_error=_lost(transaction.id))
 

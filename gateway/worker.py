@@ -1,4 +1,4 @@
-"""The worker: `python -m gateway.worker`, started by the supervisor only, with its description on standard input.
+"""The worker: `python -m gateway.worker`, started by the supervisor only, which tells it what to be.
 
 Roles: `smtp` takes mail on the sockets it inherits, `desk` does background work, `check` only tells whether the
 configuration is right. Heartbeat, watchdog and signals are `worker_process`'s.
@@ -10,7 +10,7 @@ import asyncio
 import socket
 
 from gateway.app import Gateway, Identity
-from gateway.checking import check_configuration, check_spool
+from gateway.checking import check_plugins, check_spool
 from gateway.config.models import Config
 from gateway.hooks.runner import running_now
 from gateway.smtp.serving import ListenerServer, serve
@@ -22,8 +22,8 @@ class GatewayWork:
     """A gateway, and for the role `smtp` its listeners."""
 
     def __init__(self, description: WorkerDescription, config: Config) -> None:
-        self._description = description
         self._config = config
+        self._sockets = [(one.listener, socket.socket(fileno=one.fd)) for one in description.sockets]
         self._servers: list[ListenerServer] = []
         self._gateway = Gateway(
             config,
@@ -39,22 +39,22 @@ class GatewayWork:
 
     async def start(self) -> None:
         await self._gateway.start()
-        for passed in self._description.sockets:
-            listener = self._config.listener(passed.listener)
+        config = self._config
+        for name, sock in self._sockets:
+            listener = config.listener(name)
             assert listener is not None
             self._servers.append(
-                await serve(
-                    listener,
-                    self._config.limits,
-                    self._config.spool,
-                    self._config.server.hostname,
-                    socket.socket(fileno=passed.fd),
-                    self._gateway.pipeline,
-                )
+                await serve(listener, config.limits, config.spool, config.server.hostname, sock, self._gateway.pipeline)
             )
 
     async def stop(self, drain_seconds: float) -> None:
-        await asyncio.gather(*(server.drain(drain_seconds) for server in self._servers))
+        drains = [asyncio.ensure_future(server.drain(drain_seconds)) for server in self._servers]
+        await asyncio.sleep(0)
+        # Nobody accepts on them from here on. Where no later generation has the socket either, who waits in its
+        # backlog hears so now and not after the drain.
+        for _, sock in self._sockets:
+            sock.close()
+        await asyncio.gather(*drains)
         await self._gateway.stop()
 
 
@@ -65,7 +65,7 @@ class CheckWork:
         self._config = config
 
     async def start(self) -> None:
-        check_configuration(self._config)
+        await check_plugins(self._config)
         check_spool(self._config.spool)
 
     async def stop(self, drain_seconds: float) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.options import config_option, json_option
+from gateway.cli.options import config_option, json_option, read_config
 from gateway.cli.output import print_json
 
 
@@ -19,10 +19,17 @@ def config() -> None:
 @config_option
 def check(config_path: Path) -> None:
     """Check the file and load its plugins; print every error at once."""
-    from gateway.checking import check_configuration
-    from gateway.config.reading import load
+    configuration = read_config(config_path)
 
-    click.echo(check_configuration(load(config_path)))
+    import asyncio
+
+    from gateway.checking import check_plugins
+
+    plugins = asyncio.run(check_plugins(configuration))
+    click.echo(
+        f"{config_path}: ok; {len(configuration.listeners)} listeners, {len(configuration.next_hops)} next hops, "
+        f"plugins: {', '.join(plugins) or 'none'}"
+    )
 
 
 @config.command()

@@ -58,7 +58,9 @@ async def load_story(config: Config, transaction_id: str) -> Story | None:
     try:
         story = await find(store, transaction_id)
         if story is not None:
-            story["journal"] = await steps_of(store, transaction_id)
+            entries = sorted({step["entry"] for step in story["steps"] if step["entry"]})
+            told = {step["recipient"] for step in story["steps"]}
+            story["journal"] = [row for row in await steps_of(store, entries) if row["recipient"] in told]
         return story
     finally:
         await asyncio.to_thread(store.close)

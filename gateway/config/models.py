@@ -7,27 +7,44 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Iterator
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
+from gateway.config.addresses import is_loopback, parse_socket_address
+from gateway.config.problems import Problem, SettingsError, Source, check_networks, contradictions
 from gateway.mail.address import AddressError, normalise_domain
 
 
 class Section(BaseModel):
     """A table of the configuration file: frozen, and a key it does not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, populate_by_name=True
+    )
+
+
+FilePath = Annotated[Path, Field(strict=False)]
 
 
 class ServerConfig(Section):
     """The gateway itself."""
 
     hostname: str = Field(
-        default_factory=socket.gethostname, description="name in the greeting, in Received and in notifications"
+        default_factory=socket.gethostname,
+        description="name in the greeting, in Received and in notifications",
+        json_schema_extra={"default": "this machine's name"},
     )
-    state_dir: Path = Field(Path("var"), description="directory for the spool, the database and the gateway's secret")
+    state_dir: FilePath = Field(
+        Path("var"), description="directory for the spool, the database and the gateway's secret"
+    )
+    secret_file: FilePath | None = Field(
+        None,
+        description="file with the key that signs the gateway's own headers; empty: state_dir/secret, made at start",
+    )
     mx_hosts: list[str] = Field(
         [], description="names that domains point their MX at; mail for them must not loop back"
     )
@@ -35,6 +52,9 @@ class ServerConfig(Section):
     drain_seconds: float = Field(30, ge=0, description="how long running transactions may finish at stop or reload")
     watchdog_seconds: float = Field(
         30, ge=1, description="a worker whose event loop stands still for longer is ended and replaced"
+    )
+    start_seconds: float = Field(
+        300, gt=0, description="a worker that is not ready by then counts as failed (migrations run in this time)"
     )
     user: str = Field("", description="user that workers run as when started by root; empty keeps the present user")
 
@@ -44,13 +64,19 @@ class ServerConfig(Section):
         try:
             return normalise_domain(value)
         except AddressError as error:
-            raise ValueError(f"{value!r} is no host name: {error}") from None
+            raise ValueError(f"expected a host name: {error}") from None
 
 
 class StoreConfig(Section):
     """The database."""
 
-    url: str = Field("sqlite:///var/stellwerk.db", description="SQLAlchemy URL of the database")
+    url: str = Field(
+        "sqlite:///var/stellwerk.db",
+        repr=False,
+        pattern=r"^(sqlite:///|postgresql(\+psycopg)?://).",
+        description="SQLAlchemy URL of the database",
+        json_schema_extra={"allowed": '"sqlite:///path" or "postgresql://user@host/name"'},
+    )
     auto_upgrade: bool = Field(False, description="migrate a database of an older revision at start")
     busy_timeout_seconds: float = Field(5, gt=0, description="how long to wait for a database that others hold locked")
 
@@ -58,7 +84,11 @@ class StoreConfig(Section):
 class ListenerConfig(Section):
     """One address that takes mail."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", description="name in logs, traces and on the command line")
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9_-]*$",
+        description="name in logs, traces and on the command line",
+        json_schema_extra={"allowed": "lower-case letters, digits, - and _, beginning with a letter"},
+    )
     protocol: Literal["smtp", "lmtp"] = Field("smtp", description="lmtp answers once per recipient after the dot")
     role: Literal["inbound", "filter"] = Field(
         "inbound", description="inbound: from anywhere, hosted domains only; filter: behind a trusted MTA's queue"
@@ -66,7 +96,10 @@ class ListenerConfig(Section):
     direction: Literal["inbound", "outbound"] = Field(
         "inbound", description="direction of the mail on a filter listener; never guessed from the sender"
     )
-    address: str = Field(description='"host:port", "[ipv6]:port" or "unix:/path" (mode 0660)')
+    address: str = Field(
+        description="where it listens; a UNIX socket has mode 0660",
+        json_schema_extra={"allowed": '"host:port", "[ipv6]:port" or "unix:/path"'},
+    )
     tls: Literal["none"] = Field("none", description="only none: this version speaks no TLS")
     trusted_peers: list[str] = Field(
         [], description="networks whose clients may use XFORWARD and are free of per-client limits"
@@ -74,6 +107,9 @@ class ListenerConfig(Section):
     trust_everyone: bool = Field(False, description="allow trusted_peers that cover the whole Internet")
     bare_newlines: Literal["reject", "normalise"] | None = Field(
         None, description="stray CR, LF and NUL: default reject on inbound, normalise on filter"
+    )
+    trust_network: bool = Field(
+        False, description="allow a filter listener beyond loopback: nothing but their address proves who the peers are"
     )
     max_message_bytes: int | None = Field(None, gt=0, description="overrides limits.max_message_bytes here")
     max_recipients: int = Field(1000, ge=100, description="recipients of one transaction (RFC 5321 4.5.3.1.8: 100)")
@@ -107,8 +143,7 @@ class ListenerConfig(Section):
     @field_validator("trusted_peers")
     @classmethod
     def _are_networks(cls, value: list[str]) -> list[str]:
-        for network in value:
-            ipaddress.ip_network(network, strict=False)
+        check_networks(value)
         return value
 
     @field_validator("address")
@@ -119,33 +154,77 @@ class ListenerConfig(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> ListenerConfig:
+        problems = list(self._contradictions())
+        if problems:
+            raise SettingsError(problems)
+        return self
+
+    def _contradictions(self) -> Iterator[Problem]:
         everyone = [n for n in self.trusted_peers if ipaddress.ip_network(n, strict=False).prefixlen < 4]
         if everyone and not self.trust_everyone:
-            raise ValueError(
-                f"trusted_peers holds {everyone[0]}: everybody would be trusted (an open relay on a filter listener); "
-                "name your mail servers' networks, or set trust_everyone = true"
+            yield Problem(
+                ("trusted_peers",),
+                f"with {everyone[0]} everybody would be trusted (an open relay on a filter listener); "
+                "name your mail servers' networks, or set trust_everyone = true",
             )
         if self.role == "inbound" and self.direction != "inbound":
-            raise ValueError('role "inbound" has direction "inbound"; outbound mail needs role "filter"')
-        if self.role == "filter" and not self.trusted_peers and not self.address.startswith("unix:"):
-            raise ValueError('role "filter" takes mail for any domain: name the mail servers in trusted_peers')
-        return self
+            yield Problem(("direction",), 'role "inbound" has direction "inbound"; outbound mail needs role = "filter"')
+        if self.role == "filter" and not self.address.startswith("unix:"):
+            if not self.trusted_peers:
+                yield Problem(
+                    ("role",), 'role "filter" takes mail for any domain: name the mail servers in trusted_peers'
+                )
+            if not is_loopback(self.address) and not self.trust_network:
+                yield Problem(
+                    ("address",),
+                    f'role "filter" on {self.address} can be reached from the network, and this version speaks no TLS: '
+                    "listen on loopback or a UNIX socket, or set trust_network = true",
+                )
 
 
 class MaildirNextHopConfig(Section):
     """Final delivery into Maildir folders of this machine."""
 
-    kind: Literal["maildir"]
+    kind: Literal["maildir"] = Field(description="what the next hop is; it decides which other keys there are")
     path: str = Field(description="folder of a mailbox; {domain} and {local} are filled in")
     line_ends: Literal["lf", "crlf"] = Field("lf", description="line ends of the files")
-    file_mode: int = Field(0o600, description="permissions of message files")
-    directory_mode: int = Field(0o700, description="permissions of new folders")
+    file_mode: int = Field(
+        0o600,
+        ge=0,
+        le=0o777,
+        description="permissions of message files",
+        json_schema_extra={"allowed": "an octal number up to 0o777", "default": "0o600"},
+    )
+    directory_mode: int = Field(
+        0o700,
+        ge=0,
+        le=0o777,
+        description="permissions of new folders",
+        json_schema_extra={"allowed": "an octal number up to 0o777", "default": "0o700"},
+    )
     owner: str = Field("", description="user:group of files and folders; empty keeps the worker's own")
-    subaddress_separator: str = Field("+", max_length=1, description="anna+lists@ goes to anna's folder; empty: never")
+    subaddress_separator: str = Field(
+        "+",
+        max_length=1,
+        description="anna+lists@ goes to anna's folder; empty: never",
+        json_schema_extra={"allowed": "one character or none"},
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _names_the_mailbox(cls, value: str) -> str:
+        fields = {name for _, name, _, _ in Formatter().parse(value) if name is not None}
+        if unknown := sorted(fields - {"domain", "local"}):
+            raise ValueError(f"{{{unknown[0]}}} is unknown here; expected {{domain}} and {{local}}")
+        if "local" not in fields:
+            raise ValueError("expected {local} in it, else all mailboxes would share one folder")
+        return value
 
 
 class _ClientNextHopConfig(Section):
-    address: str = Field(description='"host:port", "[ipv6]:port" or "unix:/path"')
+    address: str = Field(
+        description="where it listens", json_schema_extra={"allowed": '"host:port", "[ipv6]:port" or "unix:/path"'}
+    )
     connections: int = Field(20, ge=1, description="open connections of one worker to this next hop")
     xforward: bool = Field(True, description="pass the original client on by XFORWARD where the hop offers it")
     connect_timeout_seconds: float = Field(30, gt=0, description="until the greeting")
@@ -163,16 +242,26 @@ class _ClientNextHopConfig(Section):
 class SmtpNextHopConfig(_ClientNextHopConfig):
     """Another mail server, by SMTP."""
 
-    kind: Literal["smtp"]
+    kind: Literal["smtp"] = Field(description="what the next hop is; it decides which other keys there are")
 
 
 class LmtpNextHopConfig(_ClientNextHopConfig):
     """A mail store, by LMTP (RFC 2033)."""
 
-    kind: Literal["lmtp"]
+    kind: Literal["lmtp"] = Field(description="what the next hop is; it decides which other keys there are")
 
 
 NextHopConfig = Annotated[MaildirNextHopConfig | SmtpNextHopConfig | LmtpNextHopConfig, Field(discriminator="kind")]
+
+
+def _hosted_domain(name: str) -> str:
+    try:
+        return normalise_domain(name)
+    except AddressError as error:
+        raise ValueError(f"expected a domain: {error}") from None
+
+
+HostedDomain = Annotated[str, AfterValidator(_hosted_domain)]
 
 
 class RoutingConfig(Section):
@@ -186,7 +275,7 @@ class RoutingConfig(Section):
 
 
 class HostedConfig(Section):
-    """A static list of mailboxes of one domain."""
+    """A static list of mailboxes of the domain NAME, for tests and demonstrations: `[hosted."example.test"]`."""
 
     mailboxes: list[str] = Field(description='local parts that take mail; ["*"] takes every one')
 
@@ -217,7 +306,6 @@ class TraceConfig(Section):
     """What happened to each message."""
 
     keep_days: float = Field(14, gt=0, description="traces older than this are deleted")
-    ring: int = Field(1000, ge=10, description="stories that wait in memory for the writer at most")
 
 
 class DnsConfig(Section):
@@ -225,6 +313,12 @@ class DnsConfig(Section):
 
     nameservers: list[str] = Field([], description='resolvers as "address" or "address:port"; empty: the system\'s')
     treat_as_public: list[str] = Field([], description="networks to be taken for public in tests")
+
+    @field_validator("treat_as_public")
+    @classmethod
+    def _are_networks(cls, value: list[str]) -> list[str]:
+        check_networks(value)
+        return value
 
 
 class LogConfig(Section):
@@ -249,13 +343,13 @@ class Config(Section):
     """The whole configuration."""
 
     plugins: list[str] = Field([], description="the chain: order in every hook, and nothing else orders it")
-    plugin_dir: Path | None = Field(None, description="directory with an admin's own plugin modules")
+    plugin_dir: FilePath | None = Field(None, description="directory with an admin's own plugin modules")
     server: ServerConfig = Field(default_factory=ServerConfig)
     store: StoreConfig = Field(default_factory=StoreConfig)
     listeners: list[ListenerConfig] = Field(alias="listener", min_length=1, description="addresses that take mail")
     next_hops: dict[str, NextHopConfig] = Field(alias="next_hop", description="where mail is handed on to")
     routing: RoutingConfig = Field(default_factory=RoutingConfig)
-    hosted: dict[str, HostedConfig] = Field({}, description="static mailboxes by domain")
+    hosted: dict[HostedDomain, HostedConfig] = Field({}, description="static mailboxes by domain")
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     journal: JournalConfig = Field(default_factory=JournalConfig)
     trace: TraceConfig = Field(default_factory=TraceConfig)
@@ -263,26 +357,31 @@ class Config(Section):
     log: LogConfig = Field(default_factory=LogConfig)
     plugin: dict[str, dict[str, Any]] = Field({}, description="[plugin.NAME]: the settings of one plugin")
 
-    @field_validator("hosted")
-    @classmethod
-    def _hosted_domains(cls, value: dict[str, HostedConfig]) -> dict[str, HostedConfig]:
-        try:
-            return {normalise_domain(domain): hosted for domain, hosted in value.items()}
-        except AddressError as error:
-            raise ValueError(str(error)) from None
+    _source: Source | None = PrivateAttr(None)
 
     @model_validator(mode="after")
-    def _names_exist(self) -> Config:
-        known = ", ".join(sorted(self.next_hops)) or "none"
-        for role, name in (("hosted", self.routing.hosted), ("outbound", self.routing.outbound), ("own", self.own_hop)):
-            if name and name not in self.next_hops:
-                raise ValueError(f'routing.{role} = "{name}" is no next hop; there are: {known}')
-        names = [listener.name for listener in self.listeners]
-        if len(set(names)) != len(names):
-            raise ValueError("two listeners have the same name")
-        if len(set(self.plugins)) != len(self.plugins):
-            raise ValueError("plugins names a plugin twice")
+    def _fits_together(self) -> Config:
+        problems = list(
+            contradictions(
+                self.plugins,
+                [(listener.name, listener.address) for listener in self.listeners],
+                {name: getattr(hop, "address", "") for name, hop in self.next_hops.items()},
+                {role: getattr(self.routing, role) for role in ("hosted", "outbound", "own")},
+            )
+        )
+        if problems:
+            raise SettingsError(problems)
         return self
+
+    @property
+    def source(self) -> Source | None:
+        """The file this was read from; None for a configuration made in memory."""
+        return self._source
+
+    @property
+    def secret_path(self) -> Path:
+        """The file with the gateway's secret."""
+        return self.server.secret_file or self.server.state_dir / "secret"
 
     @property
     def own_hop(self) -> str:
@@ -295,17 +394,3 @@ class Config(Section):
 
     def listener(self, name: str) -> ListenerConfig | None:
         return next((listener for listener in self.listeners if listener.name == name), None)
-
-
-def parse_socket_address(text: str) -> tuple[str, int] | Path:
-    """`host:port` or `[ipv6]:port` as (host, port), `unix:/path` as a Path. Raises ValueError."""
-    if text.startswith("unix:"):
-        path = Path(text.removeprefix("unix:"))
-        if not path.is_absolute():
-            raise ValueError(f'{text!r}: a UNIX socket is written "unix:/absolute/path"')
-        return path
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdigit() or not 0 <= int(port) <= 65535:
-        raise ValueError(f'{text!r}: expected "host:port", "[ipv6]:port" or "unix:/path"')
-    return host, int(port)

@@ -18,10 +18,10 @@ from gateway.mail.reply import BAD_ADDRESS, NEEDS_SMTPUTF8, TOO_BIG, Reply
 
 UNAVAILABLE = "[UNAVAILABLE]"
 MAX_XFORWARD_VALUE = 255  # Postfix refuses the whole command above this
-MAX_XFORWARD_LINE = 510  # RFC 5321 4.5.3.1.4 without CRLF
 _XFORWARD_ORDER = ("NAME", "ADDR", "PORT", "PROTO", "HELO", "IDENT", "SOURCE")
-_XFORWARD_FIRST_LINE = 3  # where Postfix starts its second command
+_XFORWARD_FIRST = frozenset({"NAME", "ADDR", "PORT"})
 _XTEXT_PLAIN = re.compile(r"[!-*,-<>-~]*\Z")
+_HOST_NAME = re.compile(r"(?=.{1,255}\Z)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.(?!\Z)|\Z))+\Z")
 _PARAMETER = re.compile(r"[!-~]{1,500}\Z")
 
 
@@ -167,13 +167,14 @@ def xtext(text: str) -> str:
 
 
 def xforward_lines(client: Client, attributes: tuple[str, ...]) -> list[str]:
-    """One XFORWARD command with every attribute the hop takes, or two where one would be too long.
+    """XFORWARD with every attribute the hop takes, in the two commands that Postfix makes of it.
 
-    All of them are sent, unknown ones as `[UNAVAILABLE]`, so that nothing of an earlier client stays behind. Without a
-    word about SOURCE a Postfix would rewrite the headers of remote mail as if it were local.
+    All of them are sent, unknown ones as `[UNAVAILABLE]`, so that nothing of an earlier client stays behind. SOURCE is
+    always said, for without it a Postfix rewrites the headers of remote mail as if it were local; and it stands in
+    another command than what the hop may find wrong with a name or an address.
     """
     values = {
-        "NAME": client.name,
+        "NAME": client.name if _HOST_NAME.match(client.name) else "",
         "ADDR": _xforward_address(client.address),
         "PORT": str(client.port) if client.port else "",
         "PROTO": client.protocol,
@@ -182,11 +183,8 @@ def xforward_lines(client: Client, attributes: tuple[str, ...]) -> list[str]:
         "SOURCE": "LOCAL" if client.source == "LOCAL" else "REMOTE",
     }
     pairs = [f"{name}={_xforward_value(values[name])}" for name in attributes]
-    line = " ".join(["XFORWARD", *pairs])
-    if len(line) <= MAX_XFORWARD_LINE:
-        return [line]
-    first = [pair for pair in pairs if pair.partition("=")[0] in _XFORWARD_ORDER[:_XFORWARD_FIRST_LINE]]
-    return [" ".join(["XFORWARD", *half]) for half in (first, pairs[len(first) :]) if half]
+    first = sum(name in _XFORWARD_FIRST for name in attributes)
+    return [" ".join(["XFORWARD", *half]) for half in (pairs[:first], pairs[first:]) if half]
 
 
 def _xforward_value(text: str) -> str:

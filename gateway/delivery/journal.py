@@ -76,6 +76,7 @@ class Begun:
 
     decisions: dict[str, Decision] = field(default_factory=dict)
     steps: dict[str, list[StoredStep]] = field(default_factory=dict)
+    has_jobs: bool = False
 
     @property
     def entry_ids(self) -> list[str]:
@@ -101,8 +102,10 @@ class Journal:
         (begun,) = await self._store.write([Write(self._begin, request)], deadline=deadline)
         return begun  # type: ignore[no-any-return]
 
-    def finish_write(self, step: StoredStep, state: State, reply: Reply, *, attempted: bool, now: float) -> Write:
-        """Commit B of one step."""
+    def finish_write(
+        self, step: StoredStep, state: State, reply: Reply, *, attempted: bool, now: float, closed: bool = False
+    ) -> Write:
+        """Commit B of one step. `closed`: the client confirmed meanwhile."""
         return Write(
             self._finish,
             {
@@ -111,6 +114,7 @@ class Journal:
                 "b_reply": json.dumps(reply.to_json()),
                 "b_attempt": int(attempted),
                 "b_doubt": int(state is State.UNKNOWN),
+                "b_closed_at": now if closed else None,
                 "b_now": now,
             },
         )
@@ -149,6 +153,7 @@ class Journal:
         """
         total = 0
         while True:
+            deleted: int
             (deleted,) = await self._store.write([Write(journal_rows.purge, limits)])
             total += deleted
             if not deleted:
@@ -195,6 +200,7 @@ class Journal:
                 begun.steps[recipient] = self._continue(request, entry, recipient, changes)
         planned = {r for r, decision in begun.decisions.items() if decision in _PLANNED}
         if planned:
+            begun.has_jobs = bool(request.jobs)
             _add_effects(request, begun.steps[min(planned)][0].entry_id, changes)
         return begun
 
@@ -259,7 +265,6 @@ def _new_entry(request: Begin, known: list[KnownEntry], changes: Changes) -> Kno
             "sender": request.sender,
             "digest": request.digest,
             "created_at": request.now,
-            "transaction_id": request.transaction_id,
         }
     )
     return entry
@@ -309,11 +314,12 @@ def _place(step: StoredStep) -> dict[str, Any]:
     return {"b_entry": step.entry_id, "b_recipient": step.recipient, "b_position": step.position}
 
 
-async def steps_of(store: Store, transaction_id: str) -> list[dict[str, Any]]:
-    """What the journal holds of the steps that this transaction worked on last."""
-    rows = await store.read(select(journal_step).where(journal_step.c.transaction_id == transaction_id))
+async def steps_of(store: Store, entry_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """What the journal holds of the steps of these entries."""
+    rows = await store.read(select(journal_step).where(journal_step.c.entry_id.in_(entry_ids)))
     return [
         {
+            "entry": row.entry_id,
             "recipient": row.recipient,
             "final": row.final,
             "via": row.via,

@@ -73,6 +73,7 @@ FINISH = (
         doubts=journal_step.c.doubts + bindparam("b_doubt"),
         leased_by="",
         leased_until=0.0,
+        closed_at=bindparam("b_closed_at"),
         updated_at=bindparam("b_now"),
     )
 )

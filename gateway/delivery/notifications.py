@@ -1,4 +1,4 @@
-"""Which delivery status notifications a message owes its sender (RFC 3461), as `send_mail` jobs. How they look: `dsn`."""
+"""Which delivery status notifications a message owes its sender (RFC 3461), as `send_mail` jobs; `dsn` words them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from gateway.delivery.dsn import Action, RecipientReport, notification
+from gateway.delivery.dsn import Action, ReportedRecipient, notification
 from gateway.delivery.journal_rules import State
 from gateway.delivery.transport import NextHop
 from gateway.delivery.verdict import Delivery
@@ -26,10 +26,9 @@ MAX_RETURNED_BYTES = 1_048_576
 
 @dataclass(frozen=True, slots=True)
 class _Due:
-    """One recipient's line in one notification. `settled`: the steps it speaks of."""
+    """One recipient's line in one notification."""
 
-    action: Action
-    report: RecipientReport
+    report: ReportedRecipient
     entry_id: str
 
 
@@ -59,15 +58,13 @@ class Notifier:
             if told[key].is_accept:
                 due += self._failures(recipient, rows)
             due += self._successes(recipient, rows)
-        due.sort(key=lambda each: each.action)
-        return [
-            self._write(message, action, list(group), now) for action, group in groupby(due, lambda each: each.action)
-        ]
+        due.sort(key=_action)
+        return [self._write(message, action, list(group), now) for action, group in groupby(due, _action)]
 
     def _failures(self, recipient: Recipient, rows: Sequence[Delivery]) -> list[_Due]:
         if not recipient.notify_failure:
             return []
-        return [self._due("failed", recipient, row) for row in rows if row.state is State.REFUSED]
+        return [self._due(Action.FAILED, recipient, row) for row in rows if row.state is State.REFUSED]
 
     def _successes(self, recipient: Recipient, rows: Sequence[Delivery]) -> list[_Due]:
         """`expanded` for a fan-out; else what this hop knows: `delivered` into a mail store, `relayed` onward."""
@@ -76,7 +73,7 @@ class Notifier:
             return []
         if len([row for row in rows if isinstance(row.step.step, DeliverStep)]) > 1:
             finished = all(row.state.is_final for row in rows)
-            return [self._due("expanded", recipient, ran[0])] if finished else []
+            return [self._due(Action.EXPANDED, recipient, ran[0])] if finished else []
         row = ran[0]
         if row.result is not None and row.result.dsn_passed_on:
             return []
@@ -85,45 +82,44 @@ class Notifier:
     def _success(self, row: Delivery) -> Action:
         step = row.step.step
         hop = self._next_hops.get(step.via) if isinstance(step, DeliverStep) else None
-        return "relayed" if hop is None or hop.kind == "smtp" else "delivered"
+        return Action.RELAYED if hop is None or hop.kind == "smtp" else Action.DELIVERED
 
     def _due(self, action: Action, recipient: Recipient, row: Delivery) -> _Due:
         step = row.step.step
-        final = step.to if isinstance(step, DeliverStep) and action != "expanded" else recipient.address
-        reply = row.reply
-        status = reply.enhanced or f"{reply.code // 100}.0.0"
-        diagnostic = str(reply) if action == "failed" else ""
-        report = RecipientReport(
-            final=final, action=action, status=status, orcpt=recipient.orcpt, diagnostic=diagnostic
-        )
-        return _Due(action, report, row.step.entry_id)
+        final = step.to if isinstance(step, DeliverStep) and action is not Action.EXPANDED else recipient.address
+        reply = row.reply if action is Action.FAILED else None
+        return _Due(ReportedRecipient(final, action, reply, recipient.orcpt), row.step.entry_id)
 
     def _write(self, message: Message, action: Action, due: Sequence[_Due], now: float) -> Write:
         envelope = message.envelope
         assert envelope.sender is not None
         parameters = envelope.parameters
-        full = parameters.ret == "FULL" and action == "failed" and len(message.body) <= MAX_RETURNED_BYTES
+        full = parameters.ret == "FULL" and action is Action.FAILED and len(message.body) <= MAX_RETURNED_BYTES
         content = notification(
-            action=action,
-            recipients=[each.report for each in due],
             to=envelope.sender,
-            reporting_mta=self._hostname,
-            returned=message.body.read(0, len(message.body)) if full else message.body.header_block,
+            recipients=[each.report for each in due],
+            original=message.body.read(0, len(message.body)) if full else message.body.header_block,
             full=full,
-            envid=parameters.envid,
-            transaction_id=message.id,
-            message_id=f"{self._make_id()}@{self._hostname}",
-            arrived=message.received_at,
+            reporting_mta=self._hostname,
             now=now,
+            message_id=f"{self._make_id()}@{self._hostname}",
+            envid=parameters.envid,
+            arrived=message.received_at,
+            transaction=message.id,
+            smtputf8=parameters.smtputf8,
         )
         job = Job(
             kind=SEND_MAIL,
-            payload={"sender": "", "recipients": [str(envelope.sender)], "smtputf8": not envelope.sender.is_ascii},
+            payload={"sender": "", "recipients": [str(envelope.sender)], "smtputf8": parameters.smtputf8},
             key=_key(action, due, message),
             owner=CORE,
             content=content,
         )
         return add_write(self._make_id(), job, now)
+
+
+def _action(due: _Due) -> Action:
+    return due.report.action
 
 
 def _key(action: Action, due: Sequence[_Due], message: Message) -> str:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.delivery.commands import CannotSend, Envelope, envelope
 from gateway.delivery.connection import Connection, ConnectionBroken, HopReply, OutOfStep
@@ -38,13 +38,17 @@ class StillOpen(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to speak to one next hop. `label` is for the trace, such as `smtp 127.0.0.1:10026`."""
+    """How to speak to one next hop. `label` is for the trace, such as `smtp 127.0.0.1:10026`.
+
+    `complaints` remembers with which codes it refused XFORWARD, so that the log says it once.
+    """
 
     label: str
     lmtp: bool
     xforward: bool
     reply_timeout_seconds: float
     data_done_timeout_seconds: float
+    complaints: set[int] = field(default_factory=set)
 
 
 class Transaction:
@@ -198,8 +202,10 @@ class Transaction:
                 continue
             if not command.startswith(b"XFORWARD") or reply.code < 400:
                 raise OutOfStep(f"{command[:8].decode().strip()} was answered with {reply.cleaned()}")
-            # Its loss costs the next hop's log a name, not the mail.
-            log.warning("%s refuses XFORWARD: %s", self._settings.label, reply.cleaned())
+            # Its loss costs the next hop's log a name, not the mail. Once is enough to say so.
+            if reply.code not in self._settings.complaints:
+                self._settings.complaints.add(reply.code)
+                log.warning("%s refuses XFORWARD: %s", self._settings.label, reply.cleaned())
 
     def _judge_broken(self, error: ConnectionBroken, commands: Envelope) -> None:
         """It broke before the dot. What was refused by then stays refused, unless replies and commands do not match."""

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from gateway.config.models import HostedConfig
 from gateway.mail.address import Address
 
-# With "*" these would reach a next hop that may take them for a route (RFC 5321 F.2, the "percent hack", UUCP paths).
+# With "*" or behind a "+" these would reach a next hop that may take them for a route (RFC 5321 F.2, the "percent
+# hack", UUCP paths).
 _ROUTING_CHARACTERS = frozenset("@%!")
 
 
@@ -30,6 +31,6 @@ class StaticDirectory:
             return boxes is not None or address.domain == self._hostname
         if boxes is None:
             return False
-        if local in boxes or local.partition("+")[0] in boxes:
+        if local in boxes:
             return True
-        return "*" in boxes and not _ROUTING_CHARACTERS.intersection(local)
+        return not _ROUTING_CHARACTERS.intersection(local) and ("*" in boxes or local.partition("+")[0] in boxes)

@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import logging
 import sys
+import traceback
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,7 +20,9 @@ from pydantic import ValidationError
 
 from gateway import hookspecs
 from gateway.api import Plugin, Registry, Services
+from gateway.config.locate import key_lines, nearest_line
 from gateway.config.models import Config, PluginPolicyConfig
+from gateway.config.reading import render_problems, shown_key
 from gateway.errors import ConfigError, PluginLoadError
 from gateway.hooks.policy import Policy
 from gateway.hooks.registry import Declarations
@@ -30,6 +33,7 @@ HOOKS: tuple[str, ...] = tuple(
     name for name, value in vars(hookspecs).items() if hasattr(value, f"{hookspecs.PROJECT}_spec")
 )
 _THREADS_OF_A_BLOCKING_PLUGIN = 4
+_Found = tuple[type[Plugin[Any]], str, str]  # class, version, file
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +67,18 @@ class PluginSet:
 def load_plugins(config: Config, services: Mapping[str, Services] | Services, source: str = "") -> PluginSet:
     """Load `config.plugins` in order. `services` is one for all, or one per plugin name.
 
-    `source` is the path of the configuration file, for error texts. Raises `ConfigError` with every problem found.
+    `source` names the configuration in error texts when `config` does not know its file. Raises `ConfigError` with
+    every problem found.
     """
     problems: list[str] = []
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     loaded: list[LoadedPlugin] = []
-    for name in config.plugins:
+    for index, name in enumerate(config.plugins):
         try:
             own = services if isinstance(services, Services) else services[name]
-            loaded.append(_load_one(name, config, own, manager, source))
+            found = _find(name, config.plugin_dir, _place(config, source, "plugins", index))
+            loaded.append(_load_one(name, config, own, manager, found))
         except ConfigError as error:
             problems += error.problems
     problems += _unknown_sections(config, source)
@@ -93,10 +99,10 @@ def service_log(name: str) -> logging.Logger:
 
 
 def _load_one(
-    name: str, config: Config, services: Services, manager: pluggy.PluginManager, source: str
+    name: str, config: Config, services: Services, manager: pluggy.PluginManager, found: _Found
 ) -> LoadedPlugin:
-    cls, version, file = _find(name, config.plugin_dir)
-    settings, policy = _settings(name, cls, config.plugin.get(name, {}), source)
+    cls, version, file = found
+    settings, policy = _settings(name, cls, config)
     _check_hooks(name, cls, file)
     declared = Registry(name)
     try:
@@ -107,12 +113,12 @@ def _load_one(
             instance.register(declared)
     except ConfigError:
         raise
-    except Exception as error:  # a plugin's constructor may raise anything; the admin gets one line
-        raise PluginLoadError(f"{file}: plugin {name}: {type(error).__name__}: {_one_line(error)}") from error
+    except (Exception, SystemExit) as error:  # a plugin's constructor may raise anything; the admin gets one line
+        raise PluginLoadError(f"{file}: plugin {name}: {_cause(error)}") from error
     return LoadedPlugin(name, instance, policy, declared.declared, version, file)
 
 
-def _find(name: str, plugin_dir: Path | None) -> tuple[type[Plugin[Any]], str, str]:
+def _find(name: str, plugin_dir: Path | None, place: str) -> _Found:
     local = _local_file(name, plugin_dir)
     if local is not None:
         return _plugin_class(name, _import_file(name, local), str(local)), "local", str(local)
@@ -120,19 +126,17 @@ def _find(name: str, plugin_dir: Path | None) -> tuple[type[Plugin[Any]], str, s
     if not entries:
         there = ", ".join(sorted(available())) or "none"
         raise PluginLoadError(
-            f"plugins: there is no plugin {name!r}. Installed: {there}. "
+            f"{place}: there is no plugin {name!r}. Installed: {there}. "
             "Install its package, or put it into plugin_dir, or remove it from the list"
         )
     if len({entry.value for entry in entries}) > 1:
         values = " and ".join(sorted(entry.value for entry in entries))
-        raise PluginLoadError(f"plugins: two installed packages bring a plugin {name!r}: {values}. Uninstall one")
+        raise PluginLoadError(f"{place}: two installed packages bring a plugin {name!r}: {values}. Uninstall one")
     entry = entries[0]
     try:
         cls = entry.load()
-    except Exception as error:  # an import may fail in any way; the cause goes to the admin
-        raise PluginLoadError(
-            f"{entry.value}: plugin {name} cannot be imported: {type(error).__name__}: {_one_line(error)}"
-        ) from error
+    except (Exception, SystemExit) as error:  # an import may fail in any way; the cause goes to the admin
+        raise PluginLoadError(f"{entry.value}: plugin {name} cannot be imported: {_cause(error)}") from error
     file = inspect.getsourcefile(cls) if inspect.isclass(cls) else None
     if not inspect.isclass(cls) or not issubclass(cls, Plugin):
         raise PluginLoadError(f"{entry.value}: plugin {name} is no subclass of gateway.api.Plugin")
@@ -157,10 +161,8 @@ def _import_file(name: str, path: Path) -> ModuleType:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the file is an admin's own: anything may go wrong in it
-        raise PluginLoadError(
-            f"{path}: plugin {name} cannot be imported: {type(error).__name__}: {_one_line(error)}"
-        ) from error
+    except (Exception, SystemExit) as error:  # the file is an admin's own: anything may go wrong in it
+        raise PluginLoadError(f"{path}: plugin {name} cannot be imported: {_cause(error)}") from error
     return module
 
 
@@ -177,18 +179,23 @@ def _plugin_class(name: str, module: ModuleType, file: str) -> type[Plugin[Any]]
     return classes[0]
 
 
-def _settings(name: str, cls: type[Plugin[Any]], table: dict[str, Any], source: str) -> tuple[Any, Policy]:
+def _settings(name: str, cls: type[Plugin[Any]], config: Config) -> tuple[Any, Policy]:
+    table = config.plugin.get(name, {})
     shared = set(PluginPolicyConfig.model_fields)
+    problems: list[str] = []
+    own: Any = None
+    policy = PluginPolicyConfig.model_construct()
     try:
         own = cls.config_model.model_validate({key: value for key, value in table.items() if key not in shared})
+    except ValidationError as error:
+        problems += render_problems(config.source, cls.config_model, error, ("plugin", name))
+    try:
         policy = PluginPolicyConfig.model_validate(table)
     except ValidationError as error:
-        raise ConfigError(_render(error, name, source)) from None
+        problems += render_problems(config.source, PluginPolicyConfig, error, ("plugin", name))
+    if problems:
+        raise ConfigError(problems)
     return own, Policy(policy.on_error or cls.on_error, policy.timeout_seconds or cls.timeout_seconds, policy.mode)
-
-
-def _render(error: ValidationError, name: str, source: str) -> list[str]:
-    return [f"{source}: plugin.{name}.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
 
 
 def _check_hooks(name: str, cls: type[Plugin[Any]], file: str) -> None:
@@ -196,6 +203,8 @@ def _check_hooks(name: str, cls: type[Plugin[Any]], file: str) -> None:
     for attribute, function in vars_of(cls).items():
         options = getattr(function, f"{hookspecs.PROJECT}_impl", None)
         where = f"{file}:{_line(function)}: plugin {name}"
+        if attribute == "register" and inspect.iscoroutinefunction(function):
+            raise PluginLoadError(f"{where}: register may not be async: it only declares and does no I/O")
         if options is None:
             if attribute in HOOKS and attribute != "register":
                 raise PluginLoadError(f"{where}: {attribute} is a hook's name but lacks @hookimpl: it would never run")
@@ -255,11 +264,28 @@ def _calls(loaded: list[LoadedPlugin]) -> tuple[dict[str, list[Call]], list[Thre
 def _unknown_sections(config: Config, source: str) -> list[str]:
     known = set(available()) | set(config.plugins)
     return [
-        f"{source}: [plugin.{name}]: there is no plugin of that name; installed: {', '.join(sorted(known))}"
+        f"{_place(config, source, 'plugin', name)}: there is no plugin of that name; "
+        f"installed: {', '.join(sorted(known))}"
         for name in config.plugin
         if name not in known
     ]
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+def _place(config: Config, source: str, *path: str | int) -> str:
+    """File, line and key, as far as they are known."""
+    key = shown_key(path)
+    if config.source is None:
+        return f"{source}: {key}" if source else key
+    line = nearest_line(key_lines(config.source.text), path)
+    return f"{config.source.name}:{line}: {key}" if line else f"{config.source.name}: {key}"
+
+
+def _cause(error: BaseException) -> str:
+    """What went wrong in a plugin's code, on one line, and where."""
+    text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    theirs = [place for place in frames if place[0] != __file__ and "importlib" not in place[0]]
+    if not theirs or isinstance(error, SyntaxError):  # whose text names the line itself
+        return text
+    file, line = theirs[-1]
+    return f"{text} ({file}:{line})"

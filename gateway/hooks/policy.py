@@ -42,6 +42,10 @@ class Breaker:
         self.failures = 0
         self.probing = False
 
+    def broken_off(self) -> None:
+        """A call was cancelled from outside and tells nothing; if it was the probe, the next call is one."""
+        self.probing = False
+
     def failed(self) -> bool:
         """Count a failure. True when it is the one that opens the breaker."""
         self.failures += 1

@@ -9,10 +9,9 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any
@@ -46,12 +45,13 @@ _ANSWERS: dict[str, tuple[type, ...]] = {
 }
 _LISTS = {"smtp_connect", "smtp_mail", "smtp_rcpt_check", "message_received", "message_annotate"}
 
-_running: list[str] = []
+_running: dict[object, Call] = {}
 
 
 def running_now() -> str | None:
     """Which plugin's hook was entered last and has not come back, for the worker's watchdog (another thread)."""
-    return _running[-1] if _running else None
+    calls = list(_running.values())
+    return f"plugin {calls[-1].plugin}, hook {calls[-1].hook}" if calls else None
 
 
 class PluginFailure(Exception):
@@ -108,9 +108,10 @@ class Runner:
             for item in await self.invoke(call, arguments, story) or ():
                 if isinstance(item, Tag):
                     outcome.tags[f"{call.plugin}.{item.name}"] = item.value
-                elif not item.is_accept:
+                elif outcome.answer is None and not item.is_accept:
                     outcome.answer, outcome.plugin = item, call.plugin
-                    return outcome
+            if outcome.answer is not None:
+                break
         return outcome
 
     async def first_answer(self, hook: str, story: Story, **arguments: Any) -> Outcome:
@@ -161,6 +162,9 @@ class Runner:
             if call.policy.breaker.failed():
                 log.error("plugin %s failed %d times in a row, breaker open", call.plugin, call.policy.breaker.failures)
             return self._failed(call, event, str(failure))
+        except asyncio.CancelledError:
+            call.policy.breaker.broken_off()
+            raise
         event["ms"] = _milliseconds(started)
         call.policy.breaker.succeeded()
         if answer is not None:
@@ -187,49 +191,89 @@ class _Failed(Exception):
 
 async def _guarded(call: Call, arguments: Mapping[str, Any]) -> Any:
     """The plugin's raw answer, iterables materialised. Whatever it raises, `_Failed` comes out."""
-    timeout = call.policy.timeout_seconds
     wanted = {name: arguments[name] for name in call.arguments}
-    started = time.monotonic()
     try:
         if call.pool is not None:
-            loop = asyncio.get_running_loop()
-            async with asyncio.timeout(timeout):
-                return _materialise(call, await loop.run_in_executor(call.pool, partial(call.function, **wanted)))
-        _running.append(f"plugin {call.plugin}, hook {call.hook}")
-        try:
-            answer = call.function(**wanted)
-            if isawaitable(answer):
-                async with asyncio.timeout(timeout):
-                    answer = await answer
-            answer = _materialise(call, answer)
-        finally:
-            _running.pop()
-        took = time.monotonic() - started
-        if took > timeout:
-            log.warning("plugin %s: %s took %.1f s, over its %.1f s", call.plugin, call.hook, took, timeout)
-        return answer
+            return await _in_its_pool(call, call.pool, wanted)
+        return await _in_the_loop(call, wanted)
+    except _Failed:
+        raise
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
         raise _Failed("CancelledError that nobody asked for") from None
-    except TimeoutError as error:
-        late = time.monotonic() - started >= timeout
-        raise _Failed(f"no answer within {timeout:g} s" if late else _where(error, call)) from None
+    except WrongAnswer as error:
+        raise _Failed(str(error)) from None
     except GeneratorExit:
         raise
     except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, SystemExit too: the process lives on
         raise _Failed(_where(error, call)) from None
 
 
+async def _in_the_loop(call: Call, wanted: Mapping[str, Any]) -> Any:
+    token = object()
+    _running[token] = call
+    started = time.monotonic()
+    try:
+        answer = call.function(**wanted)
+        if isawaitable(answer):
+            answer = await _in_time(call, answer)
+        answer = _materialise(call, answer)
+    finally:
+        del _running[token]
+    took = time.monotonic() - started
+    if took > call.policy.timeout_seconds:
+        timeout = call.policy.timeout_seconds
+        log.warning("plugin %s: %s took %.1f s, over its %.1f s", call.plugin, call.hook, took, timeout)
+    return answer
+
+
+async def _in_its_pool(call: Call, pool: ThreadPoolExecutor, wanted: Mapping[str, Any]) -> Any:
+    loop = asyncio.get_running_loop()
+    answer, error = await _in_time(call, loop.run_in_executor(pool, _caught, call, wanted))
+    if error is not None:
+        raise error
+    return answer
+
+
+def _caught(call: Call, wanted: Mapping[str, Any]) -> tuple[Any, BaseException | None]:
+    """Answer or exception of a blocking hook: not every exception can travel in a Future (StopIteration is lost)."""
+    try:
+        return _materialise(call, call.function(**wanted)), None
+    except BaseException as error:  # noqa: BLE001 - raised again in the loop
+        return None, error
+
+
+async def _in_time(call: Call, answer: Awaitable[Any]) -> Any:
+    """The awaited answer. What comes late is none, even if the plugin caught the cancellation and went on."""
+    seconds = call.policy.timeout_seconds
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            found = await answer
+    except TimeoutError:
+        if not limit.expired():
+            raise  # the plugin's own
+    if limit.expired():
+        raise _Failed(f"no answer within {seconds:g} s")
+    return found
+
+
 def _where(error: BaseException, call: Call) -> str:
     """Exception type, text, file and line: what an admin can hand to the plugin's author."""
-    frames = traceback.extract_tb(error.__traceback__)
+    places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     code = getattr(call.function, "__code__", None)
-    own = [frame for frame in frames if code is not None and frame.filename == code.co_filename]
-    frame = (own or frames)[-1] if frames else None
-    place = f" ({Path(frame.filename).name}:{frame.lineno})" if frame is not None else ""
-    return f"{type(error).__name__}: {str(error)[:200]}{place}"
+    own = [place for place in places if code is not None and place[0] == code.co_filename]
+    file, line = (own or places or [("?", 0)])[-1]
+    return f"{type(error).__name__}: {_text(error)} ({Path(file).name}:{line})"
+
+
+def _text(thing: object) -> str:
+    """Plugins bring their own `__str__`, which may raise as well."""
+    try:
+        return str(thing)[:300]
+    except Exception as error:  # noqa: BLE001 - see above
+        return f"({type(error).__name__} in its text)"
 
 
 def _materialise(call: Call, answer: Any) -> Any:
@@ -262,7 +306,7 @@ def _checked(call: Call, answer: Any) -> Any:
 
 
 def _check_tag(call: Call, tag: Tag) -> None:
-    if tag.name not in call.tags:
+    if not isinstance(tag.name, str) or tag.name not in call.tags:
         raise _Failed(f"tag {tag.name!r} was not declared at register()")
     if not isinstance(tag.value, (str, int, bool)):
         raise _Failed(f"tag {tag.name!r}: a value is str, int or bool, not {type(tag.value).__name__}")
@@ -270,8 +314,7 @@ def _check_tag(call: Call, tag: Tag) -> None:
 
 def _describe(answer: Any) -> Any:
     items = answer if isinstance(answer, list) else [answer]
-    texts = [f"{i.name}={i.value}" if isinstance(i, Tag) else str(i) for i in items[:20]]
-    return [text[:300] for text in texts]
+    return [f"{i.name}={_text(i.value)}" if isinstance(i, Tag) else _text(i) for i in items[:20]]
 
 
 def _milliseconds(started: float) -> float:

@@ -13,8 +13,18 @@ from gateway.mail.message import TagValue
 class Transaction:
     """MAIL to end of data. Hooks see the accepted recipients so far and the tags that hooks before them set."""
 
-    __slots__ = ("_keys", "_recipients", "_tags", "client_gone", "events", "finished", "id", "parameters", "sender")
-    __slots__ += ("session",)
+    __slots__ = (
+        "_keys",
+        "_recipients",
+        "_tags",
+        "client_gone",
+        "events",
+        "finished",
+        "id",
+        "parameters",
+        "sender",
+        "session",
+    )
 
     def __init__(self, id: str, session: Session, sender: Address | None, parameters: MailParameters) -> None:
         self.id = id

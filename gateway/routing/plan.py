@@ -159,6 +159,9 @@ class DeliveryPlan:
 
 def group(steps: Iterable[DeliverStep]) -> tuple[tuple[DeliverStep, ...], ...]:
     """Steps with the same next hop, sender and bytes, kept in order."""
+    steps = tuple(steps)
+    if len(steps) == 1:
+        return (steps,)
     groups: dict[tuple[str, Address | None, Edits], list[DeliverStep]] = {}
     for step in steps:
         groups.setdefault((step.via, step.sender, step.edits), []).append(step)

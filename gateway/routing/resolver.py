@@ -18,6 +18,9 @@ Ask = Callable[[int, Address], Awaitable[Route | None]]
 """`ask(index, address)`: what the plugin at that place of the chain answers for the address."""
 
 
+_TOO_MANY_REDIRECTIONS = Refuse(MAIL_LOOP, reason="too many redirections")
+
+
 class TooManyRecipients(Exception):
     """The expansion grew over its cap: nothing of the message is delivered."""
 
@@ -65,13 +68,12 @@ class Resolver:
     ) -> tuple[PlannedStep, ...]:
         waiting = [_Open(recipient.address, 0, (), frozenset())]
         found: dict[object, PlannedStep] = {}
-        looped: PlannedStep | None = None
         while waiting:
             station = waiting.pop(0)
             if len(found) + len(waiting) >= budget:
                 raise TooManyRecipients
             if len(station.descent) > self._limits.hops:
-                looped = PlannedStep(Refuse(MAIL_LOOP, reason="too many redirections"), station.descent)
+                found.setdefault("loop", PlannedStep(_TOO_MANY_REDIRECTIONS, station.descent))
                 continue
             route, plugin, asked = await self._offer(station, ask)
             here = Descent(station.address, plugin, route.rule, route.reason)
@@ -82,8 +84,7 @@ class Resolver:
             planned = PlannedStep(self._step(route, station.address, sender, recipient), descent)
             found.setdefault(_identity(planned.step), planned)
         if not found:
-            # Every line came back to an address that was offered before: that is a loop and nothing else.
-            return (looped or PlannedStep(Refuse(MAIL_LOOP, reason="the redirections lead nowhere")),)
+            return (PlannedStep(Refuse(MAIL_LOOP, reason="the redirections lead nowhere")),)
         return _with_notify_of_a_fan_out(tuple(found.values()), recipient)
 
     async def _offer(self, station: _Open, ask: Ask) -> tuple[Route, str, int]:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -40,13 +41,13 @@ meta = Table(
 journal_entry = Table(
     "journal_entry",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("id", Text, primary_key=True, doc="id of the transaction that made the entry"),
     Column("sender", Text, nullable=False, doc="empty: the null sender"),
     Column("digest", Text, nullable=False, doc="sha256 of the content, hexadecimal"),
     Column("created_at", Float, nullable=False),
-    Column("transaction_id", Text, nullable=False, doc="of the transaction that made the entry"),
     Index(None, "digest", "sender"),
     Index(None, "created_at"),
+    sqlite_with_rowid=False,
 )
 
 # One step of one original recipient.
@@ -68,8 +69,9 @@ journal_step = Table(
     Column("doubts", Integer, nullable=False, server_default="0", doc="attempts whose outcome nobody knows"),
     Column("closed_at", Float, doc="the client confirmed the reply"),
     Column("updated_at", Float, nullable=False),
-    Index(None, "leased_by"),
-    Index(None, "transaction_id"),
+    # Looked at after a crash only: rows that nobody holds stay out of it.
+    Index(None, "leased_by", sqlite_where=text("leased_by <> ''"), postgresql_where=text("leased_by <> ''")),
+    sqlite_with_rowid=False,
 )
 
 # What happened to a message, by the id in its Received line and reply.

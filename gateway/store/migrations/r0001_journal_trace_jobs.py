@@ -41,8 +41,8 @@ def _create_journal() -> None:
         sa.Column("sender", sa.Text, nullable=False),
         sa.Column("digest", sa.Text, nullable=False),
         sa.Column("created_at", sa.Float, nullable=False),
-        sa.Column("transaction_id", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_journal_entry"),
+        sqlite_with_rowid=False,
     )
     op.create_index("ix_journal_entry_created_at", "journal_entry", ["created_at"])
     op.create_index("ix_journal_entry_digest_sender", "journal_entry", ["digest", "sender"])
@@ -67,9 +67,12 @@ def _create_journal() -> None:
             ["entry_id"], ["journal_entry.id"], name="fk_journal_step_entry_id", ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("entry_id", "recipient", "position", name="pk_journal_step"),
+        sqlite_with_rowid=False,
     )
-    op.create_index("ix_journal_step_leased_by", "journal_step", ["leased_by"])
-    op.create_index("ix_journal_step_transaction_id", "journal_step", ["transaction_id"])
+    held = sa.text("leased_by <> ''")
+    op.create_index(
+        "ix_journal_step_leased_by", "journal_step", ["leased_by"], sqlite_where=held, postgresql_where=held
+    )
 
 
 def _create_job() -> None:

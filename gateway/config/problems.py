@@ -1,0 +1,80 @@
+"""What can be wrong with a configuration beyond the type of one key, and how a validator says so.
+
+Nothing here knows the models, files or lines.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+
+class Source(NamedTuple):
+    """Where a configuration came from: the file's name as it was given, and its text."""
+
+    name: str
+    text: str
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong: the key path from the validated value downwards, and what is wrong there."""
+
+    path: tuple[str | int, ...]
+    text: str
+
+
+class SettingsError(ValueError):
+    """Raised by a validator that finds several problems or knows the key better than pydantic can."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(problem.text for problem in problems))
+        self.problems = tuple(problems)
+
+
+def contradictions(
+    plugins: Sequence[str],
+    listeners: Sequence[tuple[str, str]],
+    next_hops: Mapping[str, str],
+    routing: Mapping[str, str],
+) -> Iterator[Problem]:
+    """What is wrong between tables that are each right by themselves.
+
+    `listeners`: name and address of each, in order; `next_hops`: address by name, empty for a Maildir; `routing`: the
+    next hop that `hosted`, `outbound` and `own` name.
+    """
+    for index, name in enumerate(plugins):
+        if name in plugins[:index]:
+            yield Problem(("plugins", index), f'"{name}" stands in the chain twice; name it once')
+    names = [name for name, _ in listeners]
+    addresses = [address for _, address in listeners]
+    for index, (name, address) in enumerate(listeners):
+        if name and name in names[:index]:
+            yield Problem(("listener", index, "name"), f'two listeners are called "{name}"; give each its own name')
+        if address and address in addresses[:index] and not address.endswith(":0"):
+            yield Problem(
+                ("listener", index, "address"), f"two listeners have the address {address}; give each its own"
+            )
+    for name, address in next_hops.items():
+        if address and address in addresses and not address.endswith(":0"):
+            listener = names[addresses.index(address)]
+            yield Problem(
+                ("next_hop", name, "address"),
+                f'this is our own listener "{listener}" ({address}): mail would go round for ever',
+            )
+    known = ", ".join(f'"{name}"' for name in sorted(next_hops)) or "none"
+    for role, name in routing.items():
+        if name and name not in next_hops:
+            yield Problem(("routing", role), f'"{name}" is no next hop; there are: {known}')
+
+
+def check_networks(networks: Sequence[str]) -> None:
+    """Raises `SettingsError` for every text that is no network."""
+    problems: list[Problem] = []
+    for index, network in enumerate(networks):
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError:
+            problems.append(Problem((index,), f'found {network!r}; expected a network, for example "127.0.0.1/32"'))
+    if problems:
+        raise SettingsError(problems)

@@ -1,0 +1,132 @@
+"""Commit B: what became of a message's steps, written so that a crash costs at most one duplicate, and the reply.
+
+Also what may be written later: that the client has seen the reply, and what was learned after the deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.delivery import verdict
+from gateway.delivery.journal import Begun, Journal
+from gateway.delivery.journal_rules import Decision, State
+from gateway.delivery.notifications import Notifier
+from gateway.delivery.verdict import Delivery
+from gateway.mail.message import Message
+from gateway.mail.reply import DEADLINE_PASSED, Reply
+from gateway.mail.transaction import Transaction
+from gateway.routing.plan import DeliverStep
+from gateway.store.store import Store, Write
+
+log = logging.getLogger("stellwerk.pipeline")
+
+HOLD_SECONDS = 0.5
+"""How long a finished step waits for its confirmation, so that one write tells both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """One reply per accepted recipient in order, and SMTP's one for all."""
+
+    reply: Reply
+    replies: Sequence[Reply]
+
+
+class Settlement:
+    """Writes commit B and what follows it, for one process."""
+
+    def __init__(self, store: Store, journal: Journal, notifier: Notifier, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._journal = journal
+        self._notifier = notifier
+        self._clock = clock
+        self._held: dict[str, list[Delivery]] = {}
+
+    async def commit(
+        self, transaction: Transaction, message: Message, begun: Begun, deliveries: Mapping[str, Sequence[Delivery]]
+    ) -> Answers:
+        """Work out the replies and write what must stand before them.
+
+        Waited for only where losing it would cost more than one duplicate: mixed outcomes, notifications, 4xx, a
+        client that is gone. Raises `StoreUnavailable` then.
+        """
+        now = self._clock()
+        answered = {key: verdict.of_recipient(row) for key, row in deliveries.items()}
+        replies = [answered[recipient.address.key] for recipient in message.envelope.recipients]
+        reply = verdict.of_all(replies)
+        told = answered if message.session.protocol == "lmtp" else dict.fromkeys(answered, reply)
+        transaction.finished = [
+            (row[0].step.entry_id, key)
+            for key, row in deliveries.items()
+            if row[0].step.entry_id and not told[key].is_temporary
+        ]
+        ran = [each for row in deliveries.values() for each in row if each.ran and each.step.entry_id]
+        later = self._notifier.writes(message, deliveries, told, now)
+        if any(each.is_accept for each in told.values()):
+            later += self._jobs_due(begun, now)
+        mixed = not reply.is_accept or any(each.code != reply.code for each in replies)
+        if mixed or later or transaction.client_gone:
+            writes = [*(self._finish(each, now) for each in ran), *later]
+            if writes:
+                await self._store.write(writes)
+        elif ran:
+            self._hold(transaction.id, ran)
+        return Answers(reply, replies)
+
+    def confirm(self, transaction: Transaction) -> None:
+        """The client saw our reply: its finished recipients are closed."""
+        now = self._clock()
+        held = self._held.pop(transaction.id, [])
+        writes = [self._finish(each, now, closed=True) for each in held]
+        written = {each.step.recipient for each in held}
+        others = [(entry, recipient) for entry, recipient in transaction.finished if recipient not in written]
+        writes += self._journal.close_writes(others, now)
+        if writes:
+            self._store.write_soon(writes, on_error=_log_lost_write)
+
+    def correct(self, deliveries: Sequence[Delivery]) -> None:
+        """The truth about steps that were unknown at the deadline; a retry that was faster is left alone."""
+        now = self._clock()
+        writes = [self._journal.correct_write(d.step, d.state, d.reply, now) for d in deliveries if d.step.entry_id]
+        if writes:
+            self._store.write_soon(writes, on_error=_log_lost_write)
+
+    def release(self) -> None:
+        """Hand everything that is held to the writer. For a clean stop."""
+        for transaction_id in list(self._held):
+            self._release(transaction_id)
+
+    def _hold(self, transaction_id: str, ran: list[Delivery]) -> None:
+        self._held[transaction_id] = ran
+        asyncio.get_running_loop().call_later(HOLD_SECONDS, self._release, transaction_id)
+
+    def _release(self, transaction_id: str) -> None:
+        held = self._held.pop(transaction_id, None)
+        if held:
+            now = self._clock()
+            self._store.write_soon([self._finish(each, now) for each in held], on_error=_log_lost_write)
+
+    def _finish(self, delivery: Delivery, now: float, *, closed: bool = False) -> Write:
+        # A step that was not begun by the deadline, or was never ours to hand on, may be planned anew.
+        attempted = isinstance(delivery.step.step, DeliverStep) and delivery.reply != DEADLINE_PASSED
+        return self._journal.finish_write(
+            delivery.step, delivery.state, delivery.reply, attempted=attempted, now=now, closed=closed
+        )
+
+    def _jobs_due(self, begun: Begun, now: float) -> list[Write]:
+        """The message is dealt with: jobs that waited for it may run. Only a retry may have some from earlier."""
+        if not begun.has_jobs and set(begun.decisions.values()) <= {Decision.NEW}:
+            return []
+        return [self._journal.jobs_due_write(entry, now) for entry in begun.entry_ids if entry]
+
+
+def settled_as(delivery: Delivery, state: State, reply: Reply) -> Delivery:
+    """The same step with another outcome."""
+    return Delivery(delivery.step, state, reply, delivery.ran, delivery.result)
+
+
+def _log_lost_write(error: BaseException) -> None:
+    log.warning("the journal could not be written, a retry will tell: %s", error)

@@ -1,0 +1,280 @@
+"""Checks of a whole installation, for `stellwerk doctor`: what is right, doubtful or wrong, and what to do.
+
+Nothing here changes anything. A check is a function in `CHECKS`; plugins add their own with `registry.check`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import stat
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gateway.app import Gateway
+from gateway.checking import check_spool
+from gateway.config.addresses import is_loopback, parse_socket_address
+from gateway.config.models import Config, ListenerConfig, MaildirNextHopConfig
+from gateway.delivery.smtp_client import SmtpNextHop
+from gateway.dns.answers import Unknown
+from gateway.dns.resolver import Resolver
+from gateway.errors import StellwerkError
+from gateway.store.group import Write
+from gateway.store.store import Store
+from gateway.store.upgrade import status as store_status
+from gateway.supervisor.holders import holders_of
+from gateway.supervisor.state import running, secret_problem
+
+Status = Literal["ok", "warning", "failed"]
+
+_GREETING_SECONDS = 10.0
+_ROOM_FOR_OUR_HEADERS = 65_536
+_FIRST_HUMAN_UID, _LAST_HUMAN_UID = 1000, 60_000  # login.defs(5), UID_MIN and UID_MAX
+_NO_LOGIN = ("nologin", "false")
+_BUILT_AFTER = 1_760_000_000  # POSIX seconds; a clock before this was never set
+_MANY_SQLITE_WORKERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found. `text` says what to do when the status is not ok."""
+
+    check: str
+    status: Status
+    text: str
+
+    def to_json(self) -> dict[str, str]:
+        return {"check": self.check, "status": self.status, "text": self.text}
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What the checks look at. `gateway` carries no mail here; its store is only read."""
+
+    config: Config
+    gateway: Gateway
+
+
+Found = tuple[Status, str]
+Check = Callable[[Installation], AsyncIterator[Found]]
+
+
+def ok(text: str) -> Found:
+    return "ok", text
+
+
+def warning(text: str) -> Found:
+    return "warning", text
+
+
+def failed(text: str) -> Found:
+    return "failed", text
+
+
+async def examine(config: Config) -> list[Finding]:
+    """Run every check. Raises `ConfigError` when a plugin does not load: there is no chain to check then."""
+    gateway = Gateway(config, role="cli", source=config.source.name if config.source else "configuration")
+    installation = Installation(config, gateway)
+    try:
+        lists = [await _run(name, check, installation) for name, check in CHECKS]
+        return [finding for found in lists for finding in found]
+    finally:
+        await gateway.stop()
+
+
+async def _run(name: str, check: Check, installation: Installation) -> list[Finding]:
+    found: list[Finding] = []
+    try:
+        found += [Finding(name, status, text) async for status, text in check(installation)]
+    except (StellwerkError, OSError) as error:
+        found.append(Finding(name, "failed", str(error)))
+    return found
+
+
+async def _python(_: Installation) -> AsyncIterator[Found]:
+    yield ok(f"Python {sys.version.split()[0]}")
+
+
+async def _configuration(installation: Installation) -> AsyncIterator[Found]:
+    config = installation.config
+    names = ", ".join(plugin.name for plugin in installation.gateway.plugins.plugins) or "none"
+    yield ok(f"{config.source.name if config.source else 'configuration'} is right; plugins: {names}")
+    if "." not in config.server.hostname:
+        yield warning(
+            f'server.hostname is "{config.server.hostname}", which is no full name; set the one that DNS knows'
+        )
+    if os.geteuid() == 0 and not config.server.user:
+        yield warning("started by root, workers stay root; set server.user, unless this is a container of its own")
+
+
+async def _state(installation: Installation) -> AsyncIterator[Found]:
+    config = installation.config
+    directory = config.server.state_dir
+    if not directory.exists():
+        yield warning(f"{directory} is missing; the first `stellwerk serve` makes it")
+        return
+    mode = stat.S_IMODE(directory.stat().st_mode)
+    if mode & 0o077:
+        yield warning(f"{directory} is open to others (mode {mode:04o}); run: chmod 700 {directory}")
+    check_spool(config.spool)
+    if not config.secret_path.exists():
+        yield warning(f"{config.secret_path} is missing; the first `stellwerk serve` makes it")
+    elif problem := secret_problem(config.secret_path):
+        yield failed(problem)
+    else:
+        yield ok(f"{directory}: spool and secret are there, and private")
+
+
+async def _store(installation: Installation) -> AsyncIterator[Found]:
+    config = installation.config
+    if config.store.url.startswith("sqlite") and config.server.workers > _MANY_SQLITE_WORKERS:
+        yield warning(
+            f"{config.server.workers} workers share one SQLite file and wait for each other; "
+            "set server.workers to 1, or use PostgreSQL"
+        )
+    statuses = await asyncio.to_thread(store_status, config.store.url, installation.gateway.owners())
+    if all(owner.current is None for owner in statuses):
+        yield warning("the store is empty; the first `stellwerk serve` makes its tables")
+        return
+    for owner in statuses:
+        if owner.unknown:
+            yield failed(
+                f"tables of {owner.owner} have revision {owner.current}, which this version does not know; "
+                "install the version that made them"
+            )
+        elif not owner.ready:
+            what = f"tables of {owner.owner} need {len(owner.pending)} migrations"
+            if config.store.auto_upgrade:
+                yield warning(f"{what}; the next start runs them (store.auto_upgrade)")
+            else:
+                yield failed(f"{what}; run: stellwerk db upgrade")
+    if all(owner.ready for owner in statuses):
+        store = Store.open(config.store.url, busy_timeout_seconds=config.store.busy_timeout_seconds)
+        try:
+            await store.write([Write(_write_nothing, None)])
+        finally:
+            await asyncio.to_thread(store.close)
+        yield ok("the store has the right revisions and can be written")
+
+
+def _write_nothing(connection: Any, payloads: Sequence[Any]) -> Sequence[Any]:
+    """An empty transaction: it takes the writer's lock and commits, which a read-only or locked database refuses."""
+    return [None] * len(payloads)
+
+
+async def _listeners(installation: Installation) -> AsyncIterator[Found]:
+    config = installation.config
+    state = running(config.server.state_dir)
+    for listener in config.listeners:
+        address = state["listeners"].get(listener.name, listener.address) if state else listener.address
+        yield await _listener(listener, address, is_running=state is not None)
+    people = _people()
+    for listener in config.listeners:
+        tcp_loopback = is_loopback(listener.address) and not listener.address.startswith("unix:")
+        if listener.role == "filter" and tcp_loopback and people:
+            yield warning(
+                f'any account of this host ({", ".join(people[:3])}, ...) may speak to listener "{listener.name}", '
+                'which takes mail for every domain; use address = "unix:/run/stellwerk/lmtp.sock"'
+            )
+
+
+async def _listener(listener: ListenerConfig, address: str, *, is_running: bool) -> Found:
+    where = f'listener "{listener.name}" at {address}'
+    parsed = parse_socket_address(address)
+    try:
+        async with asyncio.timeout(_GREETING_SECONDS):
+            if isinstance(parsed, tuple):
+                reader, writer = await asyncio.open_connection(*parsed)
+            else:
+                reader, writer = await asyncio.open_unix_connection(str(parsed))
+            greeting = (await reader.readline()).decode("utf-8", "replace").strip()
+            writer.close()
+    except TimeoutError:
+        return failed(f"{where} accepts connections and does not greet; look at the log of the gateway")
+    except OSError as error:
+        if is_running:
+            return failed(f"{where} does not answer ({error.strerror}) though the gateway runs; look at its log")
+        return warning(f"{where} does not answer: the gateway does not run; start it with stellwerk serve")
+    if is_running:
+        return ok(f"{where} answers: {greeting}")
+    holders = holders_of(parsed[1]) if isinstance(parsed, tuple) else []
+    who = str(holders[0]) if holders else "another process"
+    return failed(f"{where} is taken by {who}, no gateway of this state directory; stop it, or set another address")
+
+
+def _people() -> list[str]:
+    """Accounts of this host that a person or a foreign program may use."""
+    return sorted(
+        entry.pw_name
+        for entry in pwd.getpwall()
+        if _FIRST_HUMAN_UID <= entry.pw_uid < _LAST_HUMAN_UID and not entry.pw_shell.endswith(_NO_LOGIN)
+    )
+
+
+async def _next_hops(installation: Installation) -> AsyncIterator[Found]:
+    config = installation.config
+    for name, hop in installation.gateway.next_hops.items():
+        if problem := await hop.probe():
+            yield failed(f"next hop {name}: {problem}")
+            continue
+        yield ok(f"next hop {name} answers")
+        if isinstance(hop, SmtpNextHop):
+            size = (await hop.inspect()).size
+            largest = max(one.max_message_bytes or config.limits.max_message_bytes for one in config.listeners)
+            if size and size < largest + _ROOM_FOR_OUR_HEADERS:
+                yield failed(
+                    f"next hop {name} takes {size} octets and we take {largest}: a large message grows by our "
+                    f"header fields and is refused there after it was accepted; raise its limit (0 is none) above "
+                    f"{largest + _ROOM_FOR_OUR_HEADERS}, or lower limits.max_message_bytes"
+                )
+    if isinstance(config.next_hops[config.own_hop], MaildirNextHopConfig):
+        yield warning(
+            f'mail of our own goes to "{config.own_hop}", a Maildir: notifications to senders elsewhere cannot '
+            "leave; set routing.own to a next hop that relays"
+        )
+
+
+async def _dns(installation: Installation) -> AsyncIterator[Found]:
+    async with Resolver(installation.config.dns.nameservers) as resolver:
+        answer = await resolver.lookup(".", "NS")
+        servers = ", ".join(str(server) for server in resolver.nameservers)
+    if isinstance(answer, Unknown):
+        yield failed(f"DNS does not answer ({answer.detail or answer.reason}); set dns.nameservers to one that does")
+    else:
+        yield ok(f"DNS answers ({servers})")
+
+
+async def _clock(installation: Installation) -> AsyncIterator[Found]:
+    now = time.time()
+    state = installation.config.server.state_dir
+    newest = max((entry.stat().st_mtime for entry in state.iterdir()), default=0.0) if state.exists() else 0.0
+    if now < _BUILT_AFTER:
+        yield failed(f"the clock says {time.strftime('%Y-%m-%d', time.gmtime(now))}; set it, and let NTP keep it")
+    elif newest > now + 60:
+        yield failed(f"the clock was set back: files in {state} are {newest - now:.0f} seconds in the future")
+    else:
+        yield ok(f"the clock says {time.strftime('%Y-%m-%d %H:%MZ', time.gmtime(now))}")
+
+
+async def _plugins(installation: Installation) -> AsyncIterator[Found]:
+    for plugin in installation.gateway.plugins.plugins:
+        for name, check in plugin.declared.checks.items():
+            problem = await check()
+            yield failed(f"{plugin.name}: {problem}") if problem else ok(f"{plugin.name}: {name}")
+
+
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("python", _python),
+    ("configuration", _configuration),
+    ("state", _state),
+    ("store", _store),
+    ("listeners", _listeners),
+    ("next hops", _next_hops),
+    ("dns", _dns),
+    ("clock", _clock),
+    ("plugins", _plugins),
+)

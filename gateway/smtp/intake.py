@@ -1,0 +1,100 @@
+"""Takes one message off the wire: limits, strays, spilling to disk. It never speaks to the client."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Executor
+from pathlib import Path
+
+from gateway.errors import SpoolUnavailable
+from gateway.mail.body import Body, BodyWriter
+from gateway.mail.reply import BARE_NEWLINE, DISK_FULL, LINE_TOO_LONG, TOO_BIG, Reply
+from gateway.mail.data import DataDecoder
+
+SPILL_PIECE = 512 * 1024  # fewer, larger writes: each costs a hand-over to a thread
+
+
+class MessageIntake:
+    """Collects the data of one message. A message that is refused is still read to its end, and thrown away."""
+
+    def __init__(
+        self, spool: Path, spill_bytes: int, *, max_bytes: int, max_line_bytes: int, normalise: bool, threads: Executor
+    ) -> None:
+        self._decoder = DataDecoder(normalise=normalise, max_line_bytes=max_line_bytes)
+        self._writer = BodyWriter(spool, spill_bytes)
+        self._max_bytes = max_bytes
+        self._normalise = normalise
+        self._threads = threads
+        self._backlog: list[bytes] = []
+        self._backlog_bytes = 0
+        self._refusal: Reply | None = None
+        self.size = 0
+        """Octets of the message so far, without the client's extra dots."""
+
+    def take(self, block: bytes) -> bytes | None:
+        """None while the data goes on; at its end the octets behind it."""
+        decoder = self._decoder
+        content = decoder.feed(block)
+        self.size += len(content)
+        if self._refusal is None:
+            if self.size > self._max_bytes:
+                self._refuse(TOO_BIG)
+            elif decoder.has_strays and not self._normalise:
+                self._refuse(BARE_NEWLINE)
+            elif decoder.line_too_long:
+                self._refuse(LINE_TOO_LONG)
+            elif content:
+                self._store(content)
+        return decoder.rest if decoder.ended else None
+
+    def _store(self, content: bytes) -> None:
+        if self._backlog or self._writer.will_spill(len(content)):
+            self._backlog.append(content)
+            self._backlog_bytes += len(content)
+        else:
+            self._writer.write(content)
+
+    @property
+    def must_spill(self) -> bool:
+        """Time to await `spill`, or memory fills up."""
+        return self._backlog_bytes >= SPILL_PIECE
+
+    async def spill(self) -> None:
+        """Write the backlog to disk in a thread."""
+        backlog, self._backlog, self._backlog_bytes = self._backlog, [], 0
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._write, backlog)
+        except SpoolUnavailable:
+            self._refuse(DISK_FULL)
+
+    def _write(self, backlog: list[bytes]) -> None:
+        for content in backlog:
+            self._writer.write(content)
+
+    def _refuse(self, reply: Reply) -> None:
+        self._refusal = reply
+        self.discard()
+
+    def discard(self) -> None:
+        """Forget what was collected."""
+        self._backlog.clear()
+        self._backlog_bytes = 0
+        self._writer.discard()
+
+    async def finish(self) -> Body | Reply:
+        """The body, or the reason why there is none. Call it once, after `take` found the end."""
+        if self._backlog:
+            await self.spill()
+        if self._refusal is None:
+            return self._writer.finish()
+        if self._refusal is TOO_BIG:
+            return TOO_BIG.says(f"the message has {self.size} octets, the limit is {self._max_bytes}")
+        return self._refusal
+
+    @property
+    def event(self) -> dict[str, object] | None:
+        """What the trace should tell: the strays that were replaced."""
+        decoder = self._decoder
+        if not self._normalise or not decoder.has_strays:
+            return None
+        return {"event": "normalised", "cr": decoder.stray_cr, "lf": decoder.stray_lf, "nul": decoder.stray_nul}

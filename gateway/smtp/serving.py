@@ -1,0 +1,153 @@
+"""A listener at work: accepts connections, watches their deadlines, drains. It knows no command of SMTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.config.models import LimitsConfig, ListenerConfig
+from gateway.mail.envelope import Client
+from gateway.smtp.connection import LINGER_SECONDS
+from gateway.smtp.lmtp import LmtpServer
+from gateway.smtp.server import SmtpServer
+from gateway.smtp.session import Service, peer_client
+
+if TYPE_CHECKING:
+    from gateway.pipeline import Pipeline
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 1024
+_ACCEPT_BATCH = 32  # then the connections we have get their turn
+_ACCEPT_RETRY_SECONDS = 1.0
+_NO_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_SPOOL_THREADS = 4
+
+
+async def serve(
+    listener: ListenerConfig, limits: LimitsConfig, spool: Path, hostname: str, sock: socket.socket, pipeline: Pipeline
+) -> ListenerServer:
+    """Take mail on `sock`, a bound stream socket that stays the caller's, and hand it to `pipeline`."""
+    threads = ThreadPoolExecutor(_SPOOL_THREADS, thread_name_prefix=f"spool-{listener.name}")
+    server = ListenerServer(Service(listener, limits, spool, hostname, pipeline, threads), sock, threads)
+    sock.setblocking(False)
+    if sock.family != socket.AF_UNIX:
+        # Inherited by every connection. asyncio sets it only where the socket object happens to know its protocol.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.listen(BACKLOG)
+    server.start()
+    return server
+
+
+class ListenerServer:
+    """The connections of one listener in this process. It owns their tasks: no disconnect cancels a transaction."""
+
+    def __init__(self, service: Service, sock: socket.socket, threads: ThreadPoolExecutor) -> None:
+        self._service = service
+        self._sock = sock
+        self._threads = threads
+        self._loop = service.loop
+        self._conversations: dict[SmtpServer, asyncio.Task[None]] = {}
+        self._accepting = False
+        self._timer: asyncio.TimerHandle | None = None
+        listener = service.listener
+        shortest = min(listener.command_timeout_seconds, listener.data_timeout_seconds)
+        self._sweep_seconds = min(1.0, max(0.05, shortest / 8))
+
+    @property
+    def open_connections(self) -> int:
+        return len(self._conversations)
+
+    @property
+    def running_transactions(self) -> int:
+        return sum(conversation.processing is not None for conversation in self._conversations)
+
+    def start(self) -> None:
+        self._accepting = True
+        self._loop.add_reader(self._sock, self._accept)
+        self._sweep()
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPT_BATCH):
+            try:
+                connection, address = self._sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionError):
+                return
+            except OSError as error:
+                if error.errno not in _NO_RESOURCES:
+                    raise
+                log.warning("%s: cannot accept connections: %s", self._service.listener.name, error.strerror)
+                self._stop_accepting()
+                self._loop.call_later(_ACCEPT_RETRY_SECONDS, self._accept_again)
+                return
+            self._admit(connection, peer_client(address))
+
+    def _accept_again(self) -> None:
+        if self._accepting:
+            self._loop.add_reader(self._sock, self._accept)
+
+    def _stop_accepting(self) -> None:
+        self._loop.remove_reader(self._sock)
+
+    def _admit(self, connection: socket.socket, client: Client) -> None:
+        service = self._service
+        refusal = service.connections.admit(client.address, trusted=client.address in service.trusted)
+        if refusal is not None:
+            log.info("%s: %s: %s", service.listener.name, client.address, refusal)
+            with connection, contextlib.suppress(OSError):
+                connection.send(f"{refusal}\r\n".encode())
+            return
+        conversation = (LmtpServer if service.listener.protocol == "lmtp" else SmtpServer)(service, client)
+        self._conversations[conversation] = self._loop.create_task(self._converse(conversation, connection))
+
+    async def _converse(self, conversation: SmtpServer, connection: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(lambda: conversation, connection)
+            await conversation.converse()
+        except OSError as error:
+            connection.close()
+            log.info("%s: connection lost at once: %s", conversation.mail_session.id, error.strerror)
+        finally:
+            self._service.connections.release(conversation.mail_session.peer.address)
+            del self._conversations[conversation]
+
+    def _sweep(self) -> None:
+        """One timer for all connections: a timer each, moved at every command, costs more than all their checks."""
+        now = self._loop.time()
+        for conversation in self._conversations:
+            if conversation.deadline < now:
+                conversation.expire()
+        self._timer = self._loop.call_later(self._sweep_seconds, self._sweep)
+
+    async def drain(self, seconds: float) -> None:
+        """Stop accepting, say 421 to whoever is not waiting for the reply to a message, give those `seconds`.
+
+        The socket stays open and listening for whoever shares it. Transactions that run longer lose their client (421)
+        and go on; their tasks end with the event loop.
+        """
+        if self._accepting:
+            self._accepting = False
+            self._stop_accepting()
+        for conversation in self._conversations:
+            conversation.drain()
+        await self._wait(seconds, list(self._conversations.values()))
+        for conversation in self._conversations:
+            conversation.cut()
+        rest = [task for conversation, task in self._conversations.items() if conversation.processing is None]
+        await self._wait(LINGER_SECONDS + 1, rest)
+        for conversation in self._conversations:
+            conversation.abort()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._threads.shutdown(wait=False)
+
+    @staticmethod
+    async def _wait(seconds: float, tasks: list[asyncio.Task[None]]) -> None:
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)

@@ -1,0 +1,93 @@
+"""What all connections of a listener share, and the `Session` that a connection begins with."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+from concurrent.futures import Executor
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.config.models import LimitsConfig, ListenerConfig
+from gateway.mail.envelope import Client, Session
+from gateway.smtp.limits import UNIX_PEER, ConnectionLimits, TrustedPeers
+from gateway.smtp.xforward import ATTRIBUTES
+
+if TYPE_CHECKING:
+    from gateway.pipeline import Pipeline
+
+_EXTENSIONS = ("8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN")
+
+
+class Service:
+    """One listener: its settings, its limits, what it says to everybody, and whom it hands messages to."""
+
+    def __init__(
+        self,
+        listener: ListenerConfig,
+        limits: LimitsConfig,
+        spool: Path,
+        hostname: str,
+        pipeline: Pipeline,
+        threads: Executor,
+    ) -> None:
+        self.listener = listener
+        self.limits = limits
+        self.spool = spool
+        self.hostname = hostname
+        self.pipeline = pipeline
+        self.threads = threads
+        self.loop = asyncio.get_running_loop()
+        self.trusted = TrustedPeers(listener.trusted_peers)
+        self.connections = ConnectionLimits(
+            total=listener.max_connections,
+            per_client=listener.max_connections_per_client,
+            reserve=bool(listener.trusted_peers),
+        )
+        self.max_message_bytes = listener.max_message_bytes or limits.max_message_bytes
+        self.normalises_newlines = listener.normalises_newlines
+        self._id_prefix = secrets.token_hex(4)
+        self._count = itertools.count(1)
+
+    @cached_property
+    def greeting(self) -> bytes:
+        return f"220 {self.hostname} {'LMTP' if self.listener.protocol == 'lmtp' else 'ESMTP'} Stellwerk\r\n".encode()
+
+    @cached_property
+    def helo_reply(self) -> bytes:
+        return f"250 {self.hostname}\r\n".encode()
+
+    @cached_property
+    def _ehlo_replies(self) -> tuple[bytes, bytes]:
+        lines = [self.hostname, "PIPELINING", f"SIZE {self.max_message_bytes}", *_EXTENSIONS]
+        return _multiline(lines), _multiline([*lines, f"XFORWARD {' '.join(ATTRIBUTES)}"])
+
+    def ehlo_reply(self, *, trusted: bool) -> bytes:
+        return self._ehlo_replies[trusted]
+
+    def new_session(self, client: Client) -> Session:
+        listener = self.listener
+        return Session(
+            id=f"{self._id_prefix}-{next(self._count):x}",
+            listener=listener.name,
+            protocol=listener.protocol,
+            role=listener.role,
+            direction=listener.direction,
+            peer=client,
+            client=client,
+            trusted=client.address in self.trusted,
+        )
+
+
+def peer_client(address: object) -> Client:
+    """The other end as `accept` names it; an IPv4 client of an IPv6 socket is an IPv4 client."""
+    if not isinstance(address, tuple):
+        return Client(UNIX_PEER)
+    host, port = address[:2]
+    return Client(host.removeprefix("::ffff:") if "." in host else host.partition("%")[0], port)
+
+
+def _multiline(lines: list[str]) -> bytes:
+    return "".join(f"250-{line}\r\n" for line in lines[:-1]).encode() + f"250 {lines[-1]}\r\n".encode()

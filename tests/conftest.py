@@ -1,0 +1,21 @@
+"""What holds for every test: a missing real server is a named skip here, and a failure where servers are required."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.servers import REQUIRE_VARIABLE, SERVERS, missing
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("server"):
+        for name in marker.args:
+            if name not in SERVERS:
+                pytest.fail(f'@pytest.mark.server("{name}"): known are {", ".join(SERVERS)}; see tests/servers.py')
+            absent = missing(name)
+            if absent and os.environ.get(REQUIRE_VARIABLE):
+                pytest.fail(f"{absent} ({REQUIRE_VARIABLE} is set)", pytrace=False)
+            elif absent:
+                pytest.skip(absent)

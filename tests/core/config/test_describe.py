@@ -1,0 +1,32 @@
+"""The description of all settings is complete, and the page made from it is current."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.config.describe import as_markdown, as_text, describe
+
+PAGE = Path(__file__).parents[3] / "docs/admin/configuration.md"
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    settings = [setting for table in describe() for setting in table.settings]
+    assert len(settings) > 60
+    assert [setting.key for setting in settings if not setting.description or not setting.allowed] == []
+
+
+def test_keys_are_those_of_the_file() -> None:
+    keys = {setting.key for table in describe() for setting in table.settings}
+    assert {"plugins", "server.workers", "listener[].address", "next_hop.NAME.kind", "plugin.NAME.on_error"} <= keys
+
+
+def test_the_text_shows_defaults_and_bounds() -> None:
+    text = as_text(describe())
+    assert "  workers\n      SMTP processes" in text
+    assert "a whole number, at least 1 and at most 64; default: 1\n" in text
+
+
+def test_the_page_is_current() -> None:
+    assert PAGE.read_text(encoding="utf-8") == as_markdown(describe()), (
+        "run: .venv/bin/stellwerk config describe --markdown > docs/admin/configuration.md"
+    )

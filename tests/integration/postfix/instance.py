@@ -1,0 +1,285 @@
+"""A private Postfix for one test: own configuration, queue, log and Maildirs, on loopback ports of its own.
+
+The system's Postfix, its configuration and its queue are neither read nor changed; only its programs and its two
+accounts (postfix, postdrop) are used. Nothing here knows the gateway or a recipe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import smtplib
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.integration.waiting import until
+
+# Maildirs belong to nobody: virtual(8) refuses to deliver as root.
+_NOBODY = 65534
+
+_MAIN_CF = """\
+compatibility_level = 3.6
+queue_directory = {base}/queue
+data_directory = {base}/data
+maillog_file = {base}/log/mail.log
+maillog_file_prefixes = {base}/log
+myhostname = mx.example.test
+mydestination =
+alias_maps =
+alias_database =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+mynetworks = 127.0.0.0/8
+smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
+# Tests play remote clients with XCLIENT.
+smtpd_authorized_xclient_hosts = 127.0.0.0/8
+virtual_mailbox_domains = example.test
+virtual_mailbox_base = {base}/mail
+virtual_mailbox_maps = texthash:{base}/etc/mailboxes
+virtual_alias_maps = texthash:{base}/etc/aliases
+virtual_uid_maps = static:65534
+virtual_gid_maps = static:65534
+# Nothing leaves this machine, and nothing is looked up in DNS: mail for elsewhere stays in the queue.
+default_transport = smtp:[127.0.0.1]:1
+relay_transport = $default_transport
+smtp_dns_support_level = disabled
+smtp_host_lookup = native
+"""
+
+# Clients of the tests are local to Postfix even behind XCLIENT; at the front it must take them for remote ones, whose
+# headers it leaves alone.
+_MASTER_CF = """\
+127.0.0.1:{smtp_port} inet n - n - - smtpd
+    -o local_header_rewrite_clients=
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+proxywrite unix - - n - 1 proxymap
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+showq unix n - n - - showq
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+local unix - n n - - local
+virtual unix - n n - - virtual
+lmtp unix - - n - - lmtp
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+tlsmgr unix - - n 1000? 1 tlsmgr
+postlog unix-dgram n - n - 1 postlogd
+"""
+
+_TROUBLE = re.compile(r"^.*\b(?:fatal|panic|warning): .*$", re.MULTILINE)
+
+
+class CommandFailed(AssertionError):
+    """A program ended with an unexpected status. The text holds all that it printed."""
+
+
+class PostfixInstance:
+    """One private Postfix below a directory of its own in /tmp, since Postfix's user must be able to go there.
+
+    Change the configuration with `append` before `start`, or after it followed by `reload`.
+    """
+
+    def __init__(self, smtp_port: int) -> None:
+        self.smtp_port = smtp_port
+        # Patterns of lines that a test brings about on purpose; by default nothing at all is tolerated.
+        self.expected_trouble: list[str] = []
+        self.base = Path(tempfile.mkdtemp(prefix="stellwerk-postfix-", dir="/tmp"))
+        self.base.chmod(0o755)
+        for name in ("etc", "queue", "data", "log", "mail"):
+            (self.base / name).mkdir()
+        shutil.chown(self.base / "data", "postfix")
+        os.chown(self.base / "mail", _NOBODY, _NOBODY)
+        self._etc = self.base / "etc"
+        (self._etc / "main.cf").write_text(_MAIN_CF.format(base=self.base))
+        (self._etc / "master.cf").write_text(_MASTER_CF.format(smtp_port=smtp_port))
+        self.write_mailboxes([])
+        self.write_aliases({})
+
+    # configuration
+
+    def append(self, *, main_cf: str = "", master_cf: str = "") -> None:
+        """Put lines at the end of main.cf and master.cf, as an administrator pastes them."""
+        for name, text in (("main.cf", main_cf), ("master.cf", master_cf)):
+            with (self._etc / name).open("a") as file:
+                file.write(text)
+
+    def remove_lines(self, *, main_cf: str, master_cf: str) -> None:
+        """Take out what `append` put in. ValueError when it is not there as one piece."""
+        for name, text in (("main.cf", main_cf), ("master.cf", master_cf)):
+            before, after = (self._etc / name).read_text().split(text)
+            (self._etc / name).write_text(before + after)
+
+    def set(self, **settings: str) -> None:
+        """Give main.cf parameters other values. (A second line for the same name makes every daemon warn.)"""
+        names = "|".join(map(re.escape, settings))
+        kept = re.sub(rf"^(?:{names}) = .*\n", "", (self._etc / "main.cf").read_text(), flags=re.MULTILINE)
+        (self._etc / "main.cf").write_text(kept + "".join(f"{name} = {value}\n" for name, value in settings.items()))
+
+    def snapshot(self) -> Callable[[], None]:
+        """Remember main.cf and master.cf as they are; calling the result puts them back."""
+        files = [(file, file.read_text()) for file in (self._etc / "main.cf", self._etc / "master.cf")]
+
+        def restore() -> None:
+            for file, text in files:
+                file.write_text(text)
+
+        return restore
+
+    def write_mailboxes(self, names: Iterable[str]) -> None:
+        """Which local parts of example.test have a Maildir. A running Postfix needs `reload` to see it."""
+        lines = [f"{name}@example.test example.test/{name}/\n" for name in names]
+        (self._etc / "mailboxes").write_text("".join(lines))
+
+    def write_aliases(self, aliases: Mapping[str, Sequence[str]]) -> None:
+        """Virtual aliases, full addresses on both sides. A running Postfix needs `reload` to see it."""
+        lines = [f"{alias} {', '.join(targets)}\n" for alias, targets in aliases.items()]
+        (self._etc / "aliases").write_text("".join(lines))
+
+    # life
+
+    async def start(self) -> None:
+        await self._postfix("start")
+
+    async def reload(self) -> None:
+        await self._postfix("reload")
+
+    async def stop(self) -> None:
+        """End every process of this instance. Good for one that never came up, too."""
+        if (await _run("postfix", "-c", str(self._etc), "status"))[0] == 0:
+            await _run("postfix", "-c", str(self._etc), "stop")
+            await until(self._is_down, "Postfix has stopped")
+
+    def remove(self) -> None:
+        """Delete all files of a stopped instance."""
+        shutil.rmtree(self.base)
+
+    async def _is_down(self) -> bool:
+        return (await _run("postfix", "-c", str(self._etc), "status"))[0] != 0
+
+    async def _postfix(self, verb: str) -> None:
+        status, output = await _run("postfix", "-c", str(self._etc), verb)
+        if status:
+            raise CommandFailed(f"postfix {verb} ended with {status}: {output}\n{self.log}")
+
+    # mail in
+
+    async def inject(
+        self, data: bytes, sender: str, recipients: Sequence[str], xclient: Mapping[str, str] | None = None
+    ) -> None:
+        """Submit `data` (CRLF lines) in one transaction. CommandFailed unless every recipient was accepted."""
+        await asyncio.to_thread(self._inject, data, sender, recipients, xclient)
+
+    def _inject(self, data: bytes, sender: str, recipients: Sequence[str], xclient: Mapping[str, str] | None) -> None:
+        with smtplib.SMTP("127.0.0.1", self.smtp_port, "client.example", timeout=120) as client:
+            client.ehlo()
+            if xclient:
+                client.docmd("XCLIENT", " ".join(f"{name}={value}" for name, value in xclient.items()))
+                client.ehlo(xclient.get("HELO", "client.example"))
+            if refused := client.sendmail(sender, recipients, data):
+                raise CommandFailed(f"Postfix refused {refused}")
+
+    async def swaks(self, *arguments: str) -> str:
+        """Run swaks against this instance and return its transcript."""
+        return await checked("swaks", "--server", f"127.0.0.1:{self.smtp_port}", *arguments)
+
+    async def smtp_source(self, *arguments: str) -> None:
+        """Run smtp-source against this instance."""
+        await checked("smtp-source", *arguments, f"127.0.0.1:{self.smtp_port}")
+
+    # queue and log
+
+    async def queue(self) -> list[dict[str, Any]]:
+        """What waits, as `postqueue -j` prints it: queue_name, sender, recipients (address, delay_reason), and more."""
+        output = await checked("postqueue", "-c", str(self._etc), "-j")
+        return [json.loads(line) for line in output.splitlines()]
+
+    async def flush(self) -> None:
+        """Have everything that waits tried now, whatever its back-off (`postqueue -f`)."""
+        await checked("postqueue", "-c", str(self._etc), "-f")
+
+    async def requeue_all(self) -> None:
+        """`postsuper -r ALL`: every queued message is taken in anew, and forgets its content filter."""
+        await checked("postsuper", "-c", str(self._etc), "-r", "ALL")
+
+    async def wait_until_queue_is_empty(self) -> None:
+        async def empty() -> bool:
+            return not await self.queue()
+
+        await until(empty, "the queue is empty")
+
+    async def check(self) -> str:
+        """What `postfix check` says about the configuration; it says nothing when it finds nothing."""
+        return await checked("postfix", "-c", str(self._etc), "check")
+
+    @property
+    def log(self) -> str:
+        """The mail log so far."""
+        file = self.base / "log" / "mail.log"
+        return file.read_text(errors="replace") if file.exists() else ""
+
+    def log_lines(self, pattern: str) -> list[str]:
+        """Lines of the mail log in which the regular expression is found."""
+        return [line for line in self.log.splitlines() if re.search(pattern, line)]
+
+    def trouble(self) -> list[str]:
+        """Lines of the mail log that say fatal, panic or warning, but for those that the test has announced."""
+        found = _TROUBLE.findall(self.log)
+        return [line for line in found if not any(re.search(pattern, line) for pattern in self.expected_trouble)]
+
+    def assert_quiet_log(self) -> None:
+        """Fail with the lines of the mail log that say fatal, panic or warning. See `expected_trouble`."""
+        if trouble := self.trouble():
+            raise AssertionError("the mail log holds\n" + "\n".join(trouble))
+
+    # mail out
+
+    def delivered(self, mailbox: str) -> list[bytes]:
+        """The messages in one Maildir of example.test, LF lines, in no order."""
+        return [file.read_bytes() for file in (self.base / "mail" / "example.test" / mailbox / "new").glob("*")]
+
+    def count_delivered(self) -> int:
+        """How many messages all Maildirs hold together."""
+        return sum(1 for _ in (self.base / "mail").glob("example.test/*/new/*"))
+
+    async def wait_until_delivered(self, count: int, mailbox: str | None = None) -> None:
+        """Wait until one Maildir, or all together, hold `count` messages; more than that fails at once."""
+
+        def holds() -> bool:
+            found = len(self.delivered(mailbox)) if mailbox else self.count_delivered()
+            assert found <= count, f"{found} messages were delivered, {count} expected"
+            return found == count
+
+        await until(holds, f"{count} messages lie in {mailbox or 'all Maildirs'}:\n{self.log[-4000:]}")
+
+
+async def checked(*argv: str) -> str:
+    """Run a program and return what it printed. CommandFailed when its status is not 0."""
+    status, output = await _run(*argv)
+    if status:
+        raise CommandFailed(f"{' '.join(argv)} ended with {status}:\n{output}")
+    return output
+
+
+async def _run(*argv: str) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, output.decode(errors="replace")

@@ -1,0 +1,72 @@
+"""The gateway is away: Postfix's queue holds the mail, and every message arrives once."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.postfix.behind_queue import BehindQueue, StartBehindQueue, parts, printed_recipe
+from tests.integration.postfix.messages import message, message_id
+from tests.integration.waiting import until
+
+pytestmark = pytest.mark.server("postfix")
+
+
+async def all_deferred(pair: BehindQueue, count: int) -> None:
+    async def waiting() -> bool:
+        return [entry["queue_name"] for entry in await pair.postfix.queue()] == ["deferred"] * count
+
+    await until(waiting, f"{count} messages are deferred")
+
+
+async def send(pair: BehindQueue, count: int) -> None:
+    await pair.postfix.smtp_source(
+        *("-s", "4"), *("-m", str(count)), *("-f", "cleo@client.example"), *("-t", "anna@example.test")
+    )
+
+
+async def test_mail_waits_and_arrives_once(behind_queue: StartBehindQueue) -> None:
+    pair = await behind_queue(["anna"])
+    await pair.gateway.stop()
+    await send(pair, 50)
+    await all_deferred(pair, 50)
+    assert pair.postfix.count_delivered() == 0
+
+    await pair.gateway.start()
+    await pair.postfix.flush()
+    await pair.postfix.wait_until_delivered(50, "anna")
+    await pair.postfix.wait_until_queue_is_empty()
+    assert len({message_id(each) for each in pair.postfix.delivered("anna")}) == 50
+    assert not [reply for reply in pair.replies() if reply.status == "bounced"]
+
+
+@pytest.mark.slow
+async def test_stop_in_the_middle_of_the_flow(behind_queue: StartBehindQueue) -> None:
+    pair = await behind_queue(["anna"])
+    await send(pair, 300)
+    await until(lambda: pair.postfix.count_delivered() > 20, "mail flows")
+    await pair.gateway.stop()
+    await pair.gateway.start()
+
+    async def everything_is_there() -> bool:
+        await pair.postfix.flush()
+        return not await pair.postfix.queue()
+
+    await until(everything_is_there, "the queue has been worked off")
+    assert pair.postfix.count_delivered() == 300
+    assert len({message_id(each) for each in pair.postfix.delivered("anna")}) == 300
+    assert not [reply for reply in pair.replies() if reply.status == "bounced"]
+
+
+async def test_the_way_back(behind_queue: StartBehindQueue) -> None:
+    """The recipe's last part: with its lines removed and the queue started anew, mail flows without the gateway."""
+    pair = await behind_queue(["anna"])
+    await pair.gateway.stop()
+    await pair.postfix.inject(message(), "cleo@client.example", ["anna@example.test"])
+    await all_deferred(pair, 1)
+
+    printed = parts(await printed_recipe(pair.gateway, "stellwerk"))
+    pair.postfix.remove_lines(main_cf=printed["main.cf"], master_cf=printed["master.cf"])
+    await pair.postfix.requeue_all()
+    await pair.postfix.reload()
+    await pair.postfix.wait_until_delivered(1, "anna")
+    await pair.postfix.wait_until_queue_is_empty()

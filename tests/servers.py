@@ -1,0 +1,38 @@
+"""Which real servers tests may ask for with `@pytest.mark.server(...)`, and which Debian package brings each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from typing import NamedTuple
+
+REQUIRE_VARIABLE = "STELLWERK_REQUIRE_SERVERS"
+"""When it is set, a missing server fails its tests instead of skipping them."""
+
+
+class Server(NamedTuple):
+    """A program that a test runs, and where to get it."""
+
+    program: str
+    package: str
+
+
+SERVERS: Mapping[str, Server] = {
+    "postfix": Server("postfix", "postfix"),
+    "smtp-source": Server("smtp-source", "postfix"),
+    "smtp-sink": Server("smtp-sink", "postfix"),
+    "swaks": Server("swaks", "swaks"),
+    "knot": Server("knotd", "knot"),
+    "unbound": Server("unbound", "unbound"),
+    "systemd-analyze": Server("systemd-analyze", "systemd"),
+}
+
+
+def missing(name: str) -> str | None:
+    """What to say when the server is not on this machine; None when it is. Raises KeyError for an unknown name."""
+    server = SERVERS[name]
+    # Servers live in sbin, which is not on every user's path.
+    if shutil.which(server.program, path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"):
+        return None
+    return f"{server.program} is not installed; on Debian: apt install {server.package}"
