@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -73,6 +75,29 @@ class GatewayProcess:
             raise AssertionError(f"stellwerk serve did not stop at SIGTERM:\n{self.output}") from None
         if status != 0:
             raise AssertionError(f"stellwerk serve ended with {status}:\n{self.output}")
+
+    def kill_workers(self) -> None:
+        """SIGKILL to every worker; the supervisor goes on and replaces them."""
+        for worker in self._workers():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+
+    async def kill(self) -> None:
+        """SIGKILL to the supervisor and every worker at once, as when the machine goes down."""
+        process, self._process = self._process, None
+        assert process is not None
+        workers = self._workers(process)
+        process.kill()
+        for worker in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+        await process.wait()
+
+    def _workers(self, process: asyncio.subprocess.Process | None = None) -> list[int]:
+        supervisor = process or self._process
+        assert supervisor is not None
+        children = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children")
+        return [int(pid) for pid in children.read_text().split()]
 
     async def command(self, *arguments: str) -> str:
         """What `stellwerk ARGUMENTS --config FILE` prints. AssertionError when its exit status is not 0."""
