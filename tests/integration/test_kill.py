@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -172,9 +173,7 @@ class Killer:
             else:
                 await self._process.kill()
                 await self._process.start()
-            await until(
-                lambda: not self._ledger.awaiting or self._ledger.broken_while_awaiting > broken, "clients notice"
-            )
+            await until(partial(self._noticed, broken), "the clients noticed")
             if self._ledger.broken_while_awaiting > broken:
                 return
 
