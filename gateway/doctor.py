@@ -177,7 +177,7 @@ async def _listeners(installation: Installation) -> AsyncIterator[Found]:
         tcp_loopback = is_loopback(listener.address) and not listener.address.startswith("unix:")
         if listener.role == "filter" and tcp_loopback and people:
             yield warning(
-                f'any account of this host ({", ".join(people[:3])}, ...) may speak to listener "{listener.name}", '
+                f'any account of this host ({", ".join(people[:3])}) may speak to listener "{listener.name}", '
                 'which takes mail for every domain; use address = "unix:/run/stellwerk/lmtp.sock"'
             )
 

@@ -26,8 +26,9 @@ def check(config_path: Path) -> None:
     from gateway.checking import check_plugins
 
     plugins = asyncio.run(check_plugins(configuration))
+    listeners = ", ".join(listener.name for listener in configuration.listeners)
     click.echo(
-        f"{config_path}: ok; {len(configuration.listeners)} listeners, {len(configuration.next_hops)} next hops, "
+        f"{config_path}: ok; listeners: {listeners}; next hops: {', '.join(configuration.next_hops)}; "
         f"plugins: {', '.join(plugins) or 'none'}"
     )
 

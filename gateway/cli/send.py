@@ -211,8 +211,18 @@ def _show_trace(config: Config, transaction_id: str) -> None:
     click.echo()
     show(story)
     for step in story["steps"]:
-        if step["where"] and Path(step["where"]).is_file():
-            click.echo(f"\nfile {printable(step['where'])}")
+        if file := _maildir_file(config, step):
+            click.echo(f"\nfile {printable(file)}")
+
+
+def _maildir_file(config: Config, step: dict[str, Any]) -> Path | None:
+    """The file that a step made: its trace names it from the folder that all mailboxes of the next hop share."""
+    hop = config.next_hops.get(step["via"])
+    if hop is None or hop.kind != "maildir" or not step["where"]:
+        return None
+    fixed = hop.path.partition("{")[0]
+    file = Path(fixed.rpartition("/")[0] or ".") / step["where"]
+    return file if file.is_file() else None
 
 
 def _story(config: Config, transaction_id: str) -> dict[str, Any] | None:

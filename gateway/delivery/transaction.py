@@ -253,13 +253,14 @@ class Transaction:
     async def _send_data(self, small: bytes | None) -> None:
         if small is None:
             encoder = DataEncoder()
-            pieces = self._batch.edits.chunks(self._batch.body)
+            pieces = self._encoded(encoder)
             in_memory = isinstance(self._batch.body, MemoryBody)
             while True:
-                piece = next(pieces, None) if in_memory else await self._from_disk(pieces)
+                # A thread reads what is on the disk, and encodes it while it is there.
+                piece = next(pieces, None) if in_memory else await self._in_thread(pieces)
                 if piece is None:
                     break
-                await self._send_piece(encoder.piece(piece))
+                await self._send_piece(piece)
             small = encoder.end()
         self._check_silence()
         if self._loop.time() >= self._deadline:
@@ -268,7 +269,11 @@ class Transaction:
         self.dot_sent = True
         self._dot_at = self._loop.time()
 
-    async def _from_disk(self, pieces: Iterator[bytes]) -> bytes | None:
+    def _encoded(self, encoder: DataEncoder) -> Iterator[bytes]:
+        for piece in self._batch.edits.chunks(self._batch.body):
+            yield encoder.piece(piece)
+
+    async def _in_thread(self, pieces: Iterator[bytes]) -> bytes | None:
         return await self._loop.run_in_executor(self._disk, next, pieces, None)
 
     async def _send_piece(self, data: bytes) -> None:

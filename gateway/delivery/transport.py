@@ -87,7 +87,7 @@ class NextHop(Protocol):
         `deadline` is a time of the running loop's clock. Until the hop could have taken the mail the deadline and a
         cancellation break the attempt off. Past that point it goes on in a task of the next hop's own; the caller gets
         `UNKNOWN` at the deadline (or its CancelledError at once), and `late` is called exactly once with what was
-        learned in the end. `late` must not raise.
+        learned in the end. `late` must not raise. Until then `batch.body` is still being read: it must not be closed.
         """
         ...
 

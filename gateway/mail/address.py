@@ -79,7 +79,7 @@ class Address:
         return self.local.isascii()
 
     def __str__(self) -> str:
-        if _DOT_STRING.match(self.local):
+        if self.local.isalnum() or _DOT_STRING.match(self.local):  # the first is what most are, and cheap
             return f"{self.local}@{self.domain}"
         quoted = self.local.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{quoted}"@{self.domain}'

@@ -25,7 +25,7 @@ class Reply:
             raise ValueError(f"reply code {self.code} is outside 200..599")
         if self.enhanced and (not _ENHANCED_CODE.match(self.enhanced) or self.enhanced[0] != str(self.code)[0]):
             raise ValueError(f"enhanced status code {self.enhanced!r} does not fit reply code {self.code}")
-        if _UNPRINTABLE.search(self.text) or len(self.text) > MAX_TEXT:
+        if not (self.text.isascii() and self.text.isprintable()) or len(self.text) > MAX_TEXT:
             object.__setattr__(self, "text", _UNPRINTABLE.sub(" ", self.text).strip()[:MAX_TEXT])
 
     @classmethod

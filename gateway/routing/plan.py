@@ -86,11 +86,18 @@ class PlannedStep:
     step: Step
     descent: tuple[Descent, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        return {**step_to_json(self.step), "descent": [station.to_json() for station in self.descent]}
+    def to_json(self, common: Edits | None = None) -> dict[str, Any]:
+        """With `common` given, edits that equal it are left out: most copies of a plan have them."""
+        data = step_to_json(self.step)
+        if common is not None and isinstance(self.step, DeliverStep) and self.step.edits == common:
+            del data["edits"]
+        data["descent"] = [station.to_json() for station in self.descent]
+        return data
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> PlannedStep:
+    def from_json(cls, data: dict[str, Any], common: Edits | None = None) -> PlannedStep:
+        if common is not None and data["kind"] == "deliver" and "edits" not in data:
+            data = {**data, "edits": common.to_json()}
         return cls(step_from_json(data), tuple(Descent.from_json(row) for row in data["descent"]))
 
 
@@ -105,12 +112,13 @@ class RecipientPlan:
     def deliveries(self) -> Iterator[DeliverStep]:
         return (planned.step for planned in self.steps if isinstance(planned.step, DeliverStep))
 
-    def to_json(self) -> dict[str, Any]:
-        return {"original": self.original.to_json(), "steps": [step.to_json() for step in self.steps]}
+    def to_json(self, common: Edits) -> dict[str, Any]:
+        return {"original": self.original.to_json(), "steps": [step.to_json(common) for step in self.steps]}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> RecipientPlan:
-        return cls(Recipient.from_json(data["original"]), tuple(PlannedStep.from_json(step) for step in data["steps"]))
+    def from_json(cls, data: dict[str, Any], common: Edits) -> RecipientPlan:
+        steps = tuple(PlannedStep.from_json(step, common) for step in data["steps"])
+        return cls(Recipient.from_json(data["original"]), steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +148,9 @@ class DeliveryPlan:
         return group(copies.values())
 
     def to_json(self) -> dict[str, Any]:
+        """A step of which no edits are named has those of the plan."""
         return {
-            "recipients": [recipient.to_json() for recipient in self.recipients],
+            "recipients": [recipient.to_json(self.edits) for recipient in self.recipients],
             "edits": self.edits.to_json(),
             "records": [record.to_json() for record in self.records],
             "jobs": [job.to_json() for job in self.jobs],
@@ -149,9 +158,10 @@ class DeliveryPlan:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> DeliveryPlan:
+        edits = Edits.from_json(data["edits"])
         return cls(
-            tuple(RecipientPlan.from_json(row) for row in data["recipients"]),
-            Edits.from_json(data["edits"]),
+            tuple(RecipientPlan.from_json(row, edits) for row in data["recipients"]),
+            edits,
             tuple(Record.from_json(row) for row in data["records"]),
             tuple(Job.from_json(row) for row in data["jobs"]),
         )

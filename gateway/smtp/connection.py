@@ -130,6 +130,7 @@ class Connection(SMTP):
         """
         self._flush()
         self.deadline = deadline
+        received = self.incoming.received
         if self._writable is not None:
             await self._writable
         if self._interruption is None:

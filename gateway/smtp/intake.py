@@ -8,8 +8,8 @@ from pathlib import Path
 
 from gateway.errors import SpoolUnavailable
 from gateway.mail.body import Body, BodyWriter
-from gateway.mail.reply import BARE_NEWLINE, DISK_FULL, LINE_TOO_LONG, TOO_BIG, Reply
 from gateway.mail.data import DataDecoder
+from gateway.mail.reply import BARE_NEWLINE, DISK_FULL, LINE_TOO_LONG, TOO_BIG, Reply
 
 SPILL_PIECE = 512 * 1024  # fewer, larger writes: each costs a hand-over to a thread
 

@@ -216,7 +216,7 @@ class SmtpServer(Connection):
         self._count_idle()
         helo = read_helo(argument)
         self._reset()
-        peer = replace(self.mail_session.peer, helo=helo)
+        peer = Client(self.mail_session.peer.address, self.mail_session.peer.port, helo=helo)
         self.mail_session = replace(self.mail_session, peer=peer, client=peer, helo=helo, esmtp=esmtp)
 
     async def smtp_NOOP(self, argument: str) -> None:
@@ -290,6 +290,7 @@ class SmtpServer(Connection):
         if size is not None and size > limit:
             # Here and not at MAIL, so that it can be told whose mail it was (RFC 1870 6.1 allows both).
             reply = TOO_BIG.says(f"a message of {size} octets is announced, the limit is {limit}")
+            transaction.events.append({"event": "rcpt", "recipient": str(recipient.address), "reply": str(reply)})
         elif not self._takes_another(transaction, recipient):
             return
         else:

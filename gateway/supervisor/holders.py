@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,12 +47,13 @@ def _processes() -> Iterator[int]:
 
 
 def _socket_inodes(process: int) -> Iterator[str]:
-    try:
-        links = [str(entry.readlink()) for entry in (_PROC / str(process) / "fd").iterdir()]
-    except OSError:
-        # It ended meanwhile, or belongs to somebody else.
-        return
-    yield from (link[8:-1] for link in links if link.startswith("socket:["))
+    # A process may end, or close a file, at any moment; those of other users cannot be looked at.
+    with suppress(OSError):
+        for entry in (_PROC / str(process) / "fd").iterdir():
+            with suppress(OSError):
+                link = str(entry.readlink())
+                if link.startswith("socket:["):
+                    yield link.removeprefix("socket:[").removesuffix("]")
 
 
 def _command(process: int) -> str:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import subprocess
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from gateway.delivery.transport import Batch, Outcome
 from gateway.mail.body import CHUNK
 from gateway.mail.edits import Edits, Splice
-from gateway.mail.envelope import Client
 from gateway.mail.reply import BARE_NEWLINE
 from gateway.testing.sink import KEYWORDS, Sink
 from tests.core.delivery.batches import batch, next_hop, soon, spilled
-from tests.integration.ports import PortReservation
-from tests.integration.postfix.instance import PostfixInstance
+from tests.core.delivery.real_postfix import trusting_postfix
 
 # The odd ends of data of rows P1 to P11, and the true one, which must be taken for content here.
 STRAY = {
@@ -74,101 +69,19 @@ async def test_p13_the_sink_counts_no_message_more_than_was_sent(name: str, keyw
     assert not any("evil" in command for command in sink.commands)
 
 
-@pytest.fixture
-async def reinjection() -> AsyncIterator[PostfixInstance]:
-    """A private Postfix that trusts loopback, as the port does to which mail is handed back."""
-    ports = PortReservation()
-    postfix = PostfixInstance(ports.take())
-    postfix.write_mailboxes(["anna"])
-    postfix.set(smtpd_authorized_xforward_hosts="127.0.0.0/8", inet_protocols="all")
-    try:
-        await postfix.start()
-        yield postfix
-        await postfix.stop()
-        postfix.assert_quiet_log()
-    finally:
-        await postfix.stop()
-        postfix.remove()
-        ports.release()
-
-
 @pytest.mark.server("postfix")
-async def test_p13_a_real_postfix_on_loopback_queues_only_what_was_sent(reinjection: PostfixInstance) -> None:
-    async with next_hop(f"127.0.0.1:{reinjection.smtp_port}") as hop:
-        for name, sequence in ALL.items():
-            for sent in (batch(START + sequence + SMUGGLED), batch(spilled(START + sequence + SMUGGLED))):
-                (result,) = await hop.deliver(sent, deadline=soon(60))
-                assert result.outcome is (Outcome.REFUSED if name in STRAY else Outcome.DONE), (name, result)
-    await reinjection.wait_until_queue_is_empty()
-    await reinjection.wait_until_delivered(2 * len(CLEAN), "anna")
-    bodies = [text.partition(b"\n\n")[2] for text in reinjection.delivered("anna")]
-    wanted = [(START + sequence + SMUGGLED).partition(b"\r\n\r\n")[2] for sequence in CLEAN.values()]
-    # virtual(8) writes a last line end of its own.
-    assert sorted(body.rstrip(b"\n") for body in bodies) == sorted(
-        body.replace(b"\r\n", b"\n").rstrip(b"\n") for body in wanted * 2
-    )
-
-
-@pytest.mark.server("postfix")
-async def test_a_real_postfix_takes_xforward_and_a_session_of_many_messages(
-    reinjection: PostfixInstance, caplog: pytest.LogCaptureFixture
-) -> None:
-    clients = [
-        Client("192.0.2.7", 2525, "mx.example.com", "mx.example.com", "ESMTP", "4XQ1", "REMOTE"),
-        Client("2001:db8::7", helo="[IPv6:2001:db8::7]", protocol="SMTP"),
-        Client("unix"),
-        Client("192.0.2.8", 1, "n" * 64, "h e=l+l\to" * 9, "ESMTP", "i" * 250, "LOCAL"),
-        None,
-    ]
-    async with next_hop(f"127.0.0.1:{reinjection.smtp_port}", connections=1) as hop:
-        for client in clients:
-            (result,) = await hop.deliver(batch(client=client), deadline=soon(60))
-            assert result.outcome is Outcome.DONE, result
-            assert result.dsn_passed_on
-        assert await hop.probe() is None
-    assert caplog.text == "", "none of it was refused"
-    await reinjection.wait_until_delivered(len(clients), "anna")
-    assert len(reinjection.log_lines(r"client=localhost.*orig_client=mx\.example\.com\[192\.0\.2\.7\]")) == 1
-    assert len(reinjection.log_lines(r"orig_client=unknown\[2001:db8::7\]")) == 1
-    assert len(reinjection.log_lines(r": client=.*\[127\.0\.0\.1\]$")) == 1, "mail of our own comes from us"
-
-
-@pytest.fixture
-def open_directory(tmp_path: Path) -> Path:
-    """One that an unprivileged server may write to."""
-    tmp_path.chmod(0o777)
-    return tmp_path
-
-
-def contents(directory: Path) -> list[bytes]:
-    return [path.read_bytes() for path in directory.iterdir()]
-
-
-@pytest.mark.server("smtp-sink")
-@pytest.mark.parametrize("options", [[], ["-p"], ["-e"], ["-L"]], ids=["as it is", "no pipelining", "no esmtp", "lmtp"])
-async def test_smtp_sink_takes_what_is_sent(open_directory: Path, options: list[str]) -> None:
-    """Another implementation, with its own idea of where data ends; it dumps each message into a file."""
-    ports = PortReservation()
-    port = ports.take()
-    sink = await asyncio.create_subprocess_exec(
-        *("smtp-sink", "-u", "nobody", "-R", str(open_directory), "-d", "%M."),
-        *(*options, f"127.0.0.1:{port}", "10"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    try:
-        protocol = "lmtp" if "-L" in options else "smtp"
-        async with next_hop(f"127.0.0.1:{port}", protocol=protocol) as hop:
-            while await hop.probe() is not None:
-                assert sink.returncode is None
-                await asyncio.sleep(0.02)
-            for data in (b"x\r\n.\r\n..\r\n", b".\r\n" * 100_000, b"Subject: y\r\n\r\n"):
-                (result,) = await hop.deliver(batch(data), deadline=soon())
-                assert result.outcome is Outcome.DONE, result
-                dumped = contents(open_directory)
-                assert any(text.endswith(data.replace(b"\r\n", b"\n") + b"\n") for text in dumped)
-            assert len(dumped) == 3
-    finally:
-        sink.terminate()
-        await sink.communicate()
-        ports.release()
+async def test_p13_a_real_postfix_on_loopback_queues_only_what_was_sent() -> None:
+    async with trusting_postfix() as reinjection:
+        async with next_hop(f"127.0.0.1:{reinjection.smtp_port}") as hop:
+            for name, sequence in ALL.items():
+                for sent in (batch(START + sequence + SMUGGLED), batch(spilled(START + sequence + SMUGGLED))):
+                    (result,) = await hop.deliver(sent, deadline=soon(60))
+                    assert result.outcome is (Outcome.REFUSED if name in STRAY else Outcome.DONE), (name, result)
+        await reinjection.wait_until_queue_is_empty()
+        await reinjection.wait_until_delivered(2 * len(CLEAN), "anna")
+        bodies = [text.partition(b"\n\n")[2] for text in reinjection.delivered("anna")]
+        wanted = [(START + sequence + SMUGGLED).partition(b"\r\n\r\n")[2] for sequence in CLEAN.values()]
+        # virtual(8) writes a last line end of its own.
+        assert sorted(body.rstrip(b"\n") for body in bodies) == sorted(
+            body.replace(b"\r\n", b"\n").rstrip(b"\n") for body in wanted * 2
+        )

@@ -40,6 +40,7 @@ plugins = [{plugins}]
 
 [server]
 hostname = "gw.example.org"
+mx_hosts = ["mx1.gateway.test"]
 
 [[listener]]
 name = "mx"

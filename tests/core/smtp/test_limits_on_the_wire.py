@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.smtp.client import Client
+from tests.core.smtp.client import Client, eventually
 from tests.core.smtp.conftest import Edge, StartEdge
 
 
@@ -29,6 +29,16 @@ async def test_a_large_message_arrives_whole_from_memory_and_from_disk(start_edg
     async with await begin(edge) as client:
         assert (await client.tell(body.replace(b"\r\n.", b"\r\n..") + b".\r\n")).startswith("250 ")
     assert edge.pipeline.kept[0].data == body
+
+
+async def test_p27_whose_mail_was_announced_too_big_is_told(start_edge: StartEdge) -> None:
+    edge = await start_edge(max_message_bytes=100_000)
+    async with await edge.greeted() as client:
+        await client.say("MAIL FROM:<x@sender.test> SIZE=100001")
+        reply = await client.say("RCPT TO:<anna@example.test>")
+    assert reply == "552 5.3.4 a message of 100001 octets is announced, the limit is 100000 [t1]"
+    await edge.idle()
+    assert edge.pipeline.abandoned == ["t1"]
 
 
 async def test_p28_a_message_over_the_limit_is_read_to_its_end(start_edge: StartEdge) -> None:
@@ -110,12 +120,12 @@ async def _drip(client: Client, octets: bytes) -> None:
 
 
 async def test_p24_an_honest_slow_client_may_take_longer_than_any_timeout(start_edge: StartEdge) -> None:
-    edge = await start_edge(command_timeout_seconds=0.3, data_timeout_seconds=0.3, min_data_bytes_per_second=500)
+    edge = await start_edge(command_timeout_seconds=1, data_timeout_seconds=1, min_data_bytes_per_second=500)
     line = b"x" * 98 + b"\r\n"
     async with await begin(edge) as client:
         for _ in range(20):
             await client.send(line)
-            await asyncio.sleep(0.05)  # 2,000 octets a second, for longer than every timeout
+            await asyncio.sleep(0.08)  # 1,250 octets a second, for longer than every timeout
         assert (await client.tell(b".\r\n")).startswith("250 ")
     assert edge.pipeline.kept[0].data == line * 20
 
@@ -210,6 +220,26 @@ async def test_p64_a_client_that_never_reads_is_dropped(start_edge: StartEdge) -
     with pytest.raises(ConnectionError):
         await flood
     client.close()
+
+
+async def test_what_comes_while_the_client_does_not_read_is_answered_once_it_does(start_edge: StartEdge) -> None:
+    edge = await start_edge(max_idle_commands=10_000_000)
+    async with await edge.greeted() as client:
+        [conversation] = edge.server._conversations
+        incoming = conversation.incoming
+        sent = incoming.received
+        awaited = 0
+        while conversation._writable is None:
+            await client.send(b"NOOP\r\n" * 10_000)
+            sent += 60_000
+            awaited += 10_000 * len(b"250 2.0.0 ok\r\n")
+            await eventually(lambda: incoming.consumed == sent)  # noqa: B023 - awaited before the next turn
+            await asyncio.sleep(0)
+        await client.send(b"RSET\r\n")
+        await eventually(lambda: incoming.received > sent)
+        while awaited:
+            awaited -= len(await client.read())
+        assert (await client.reply()).startswith("250 2.0.0 flushed")
 
 
 async def test_memory_stays_flat_while_twenty_large_messages_come_in(start_edge: StartEdge) -> None:

@@ -14,6 +14,7 @@ import shutil
 import smtplib
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,16 @@ _TROUBLE = re.compile(r"^.*\b(?:fatal|panic|warning): .*$", re.MULTILINE)
 
 class CommandFailed(AssertionError):
     """A program ended with an unexpected status. The text holds all that it printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteClient:
+    """Somebody elsewhere, played with XCLIENT: `name` and `address` as XCLIENT writes them."""
+
+    name: str = "client.example"
+    address: str = "192.0.2.7"
+    helo: str = "helo.client.example"
+    esmtp: bool = True
 
 
 class PostfixInstance:
@@ -180,19 +191,21 @@ class PostfixInstance:
     # mail in
 
     async def inject(
-        self, data: bytes, sender: str, recipients: Sequence[str], xclient: Mapping[str, str] | None = None
+        self, data: bytes, sender: str, recipients: Sequence[str], client: RemoteClient | None = None
     ) -> None:
-        """Submit `data` (CRLF lines) in one transaction. CommandFailed unless every recipient was accepted."""
-        await asyncio.to_thread(self._inject, data, sender, recipients, xclient)
+        """Submit `data` (CRLF lines) in one transaction. smtplib's exceptions tell what Postfix refused."""
+        await asyncio.to_thread(self._inject, data, sender, recipients, client)
 
-    def _inject(self, data: bytes, sender: str, recipients: Sequence[str], xclient: Mapping[str, str] | None) -> None:
-        with smtplib.SMTP("127.0.0.1", self.smtp_port, "client.example", timeout=120) as client:
-            client.ehlo()
-            if xclient:
-                client.docmd("XCLIENT", " ".join(f"{name}={value}" for name, value in xclient.items()))
-                client.ehlo(xclient.get("HELO", "client.example"))
-            if refused := client.sendmail(sender, recipients, data):
-                raise CommandFailed(f"Postfix refused {refused}")
+    def _inject(self, data: bytes, sender: str, recipients: Sequence[str], client: RemoteClient | None) -> None:
+        with smtplib.SMTP("127.0.0.1", self.smtp_port, "client.example", timeout=120) as connection:
+            if client:
+                connection.ehlo()
+                code, text = connection.docmd("XCLIENT", f"NAME={client.name} ADDR={client.address}")
+                if code != 220:
+                    raise smtplib.SMTPResponseException(code, text)
+                _ = connection.ehlo(client.helo) if client.esmtp else connection.helo(client.helo)
+            if refused := connection.sendmail(sender, recipients, data):
+                raise smtplib.SMTPRecipientsRefused(refused)
 
     async def swaks(self, *arguments: str) -> str:
         """Run swaks against this instance and return its transcript."""

@@ -16,14 +16,13 @@ from gateway.postfix_recipes.after_queue_lmtp import AfterQueueLmtp, render
 from gateway.testing.sink import XFORWARD, Sink
 from tests.integration.ports import PortReservation
 from tests.integration.postfix.behind_queue import parts
-from tests.integration.postfix.instance import PostfixInstance
+from tests.integration.postfix.instance import PostfixInstance, RemoteClient
 from tests.integration.postfix.messages import assert_untouched, message
 from tests.integration.waiting import until
 
 pytestmark = pytest.mark.server("postfix")
 
 SENDER = "cleo@client.example"
-REMOTE = {"NAME": "client.example", "ADDR": "192.0.2.7", "HELO": "helo.client.example", "PROTO": "ESMTP"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ async def recipe(postfix: PostfixInstance, ports: PortReservation) -> AsyncItera
 
 async def test_xforward_comes_in_two_lines(recipe: Recipe) -> None:
     await recipe.start()
-    await recipe.postfix.inject(message(), SENDER, ["anna@example.test"], xclient=REMOTE)
+    await recipe.postfix.inject(message(), SENDER, ["anna@example.test"], RemoteClient())
     await recipe.sink.reached("DOT")
     lines = [line.split()[1:] for line in recipe.sink.commands if line.startswith("XFORWARD")]
     assert [[attribute.partition("=")[0] for attribute in line] for line in lines] == [
@@ -71,8 +70,8 @@ async def test_xforward_comes_in_two_lines(recipe: Recipe) -> None:
     ]
     [received] = recipe.sink.received
     told = received.xforward
-    assert (told["NAME"], told["ADDR"], told["HELO"]) == (REMOTE["NAME"], REMOTE["ADDR"], REMOTE["HELO"])
-    assert told["SOURCE"] == "REMOTE"
+    assert (told["NAME"], told["ADDR"], told["HELO"]) == ("client.example", "192.0.2.7", "helo.client.example")
+    assert (told["PROTO"], told["SOURCE"]) == ("ESMTP", "REMOTE")
     assert recipe.postfix.log_lines(rf"postfix/qmgr.* {told['IDENT']}: from=<{SENDER}>")
 
 

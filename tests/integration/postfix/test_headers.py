@@ -5,12 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.postfix.behind_queue import StartBehindQueue
+from tests.integration.postfix.instance import RemoteClient
 from tests.integration.postfix.messages import assert_untouched, message
 
 pytestmark = pytest.mark.server("postfix")
-
-# A client elsewhere.
-REMOTE = {"NAME": "client.example", "ADDR": "192.0.2.7", "HELO": "helo.client.example", "PROTO": "ESMTP"}
 
 MESSAGES = {
     "ordinary": message(),
@@ -33,7 +31,7 @@ MESSAGES = {
 async def test_untouched_by_re_injection(behind_queue: StartBehindQueue) -> None:
     pair = await behind_queue([f"m{number}" for number in range(len(MESSAGES))])
     for number, sent in enumerate(MESSAGES.values()):
-        await pair.postfix.inject(sent, "cleo@client.example", [f"m{number}@example.test"], xclient=REMOTE)
+        await pair.postfix.inject(sent, "cleo@client.example", [f"m{number}@example.test"], RemoteClient())
     await pair.postfix.wait_until_delivered(len(MESSAGES))
     for number, sent in enumerate(MESSAGES.values()):
         [delivered] = pair.postfix.delivered(f"m{number}")
@@ -42,7 +40,7 @@ async def test_untouched_by_re_injection(behind_queue: StartBehindQueue) -> None
 
 async def test_one_received_line_a_station(behind_queue: StartBehindQueue) -> None:
     pair = await behind_queue(["anna"])
-    await pair.postfix.inject(message(), "cleo@client.example", ["anna@example.test"], xclient=REMOTE)
+    await pair.postfix.inject(message(), "cleo@client.example", ["anna@example.test"], RemoteClient())
     await pair.postfix.wait_until_delivered(1, "anna")
     [delivered] = pair.postfix.delivered("anna")
     header = delivered.partition(b"\n\n")[0].replace(b"\n\t", b" ").replace(b"\n ", b" ")
