@@ -47,6 +47,7 @@ _STATES = {
     Outcome.DEFERRED: State.DEFERRED,
     Outcome.UNKNOWN: State.UNKNOWN,
 }
+_HOOKS = {State.DONE: "delivery_succeeded", State.REFUSED: "delivery_failed"}
 # A lease outlives the deadline, so that a retry never meets a first attempt which is about to be given up.
 _LEASE_MARGIN_SECONDS = 60.0
 
@@ -141,7 +142,10 @@ class Pipeline:
         self._settlement.confirm(transaction)
 
     async def process(self, transaction: Transaction, body: Body) -> Verdict:
-        """The message is complete. Always finishes, whatever the client does; closes `body` when done with it."""
+        """The message is complete. Always finishes, whatever the client does.
+
+        `body` is given back by the last one who holds it: a next hop may still read it after its deadline.
+        """
         now = self._clock()
         message = self._planner.message(transaction, body, now)
         story = Story(transaction, now, len(body), body.sha256.hex())
@@ -156,9 +160,7 @@ class Pipeline:
             log.exception("%s failed", transaction.id)
             told = self._tell(story, INTERNAL_ERROR)
         if self._tells_plugins:
-            self._after(self._finish(walk))
-        else:
-            body.close()
+            self._after(self._tell_plugins(walk))
         return told
 
     async def _walk(self, walk: _Walk) -> Verdict:
@@ -255,24 +257,13 @@ class Pipeline:
         self._tracer.keep(story)
         return Verdict(story.reply, told)
 
-    async def _finish(self, walk: _Walk) -> None:
-        """After the reply: tell the plugins, give the body back."""
-        try:
-            for row in walk.deliveries.values():
-                for delivery in row:
-                    await self._tell_plugins(walk, delivery)
-        finally:
-            walk.message.body.close()
-
-    async def _tell_plugins(self, walk: _Walk, delivery: Delivery) -> None:
-        if not delivery.ran or not isinstance(delivery.step.step, DeliverStep):
-            return
-        if delivery.state is State.DONE:
-            hook = "delivery_succeeded"
-        else:
-            hook = "delivery_failed" if delivery.state is State.REFUSED else "delivery_deferred"
-        if self._runner.chain(hook):
-            await self._runner.tell(hook, [], message=walk.message, step=delivery.step.step, reply=delivery.reply)
+    async def _tell_plugins(self, walk: _Walk) -> None:
+        for row in walk.deliveries.values():
+            for delivery in row:
+                step = delivery.step.step
+                if delivery.ran and isinstance(step, DeliverStep):
+                    hook = _HOOKS.get(delivery.state, "delivery_deferred")
+                    await self._runner.tell(hook, [], message=walk.message, step=step, reply=delivery.reply)
 
     def _after(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -96,7 +96,8 @@ def _effects(told: Explanation) -> list[str]:
     edits = plan.edits
     found = [_row("header", f"+ {line}") for line in edits.prepend]
     own = {step.edits for recipient in plan.recipients for step in recipient.deliveries} - {edits}
-    found += [_row("header", f"+ {line}  (some copies)") for each in own for line in each.prepend[len(edits.prepend) :]]
+    some = dict.fromkeys(line for each in own for line in each.prepend if line not in edits.prepend)
+    found += [_row("header", f"+ {line}  (some copies)") for line in some]
     found.append(_row("DKIM", changed_bytes(edits)))
     found += [_row("record", f"{record.table or record.function} {dict(record.row)}") for record in plan.records]
     return found + [_row("job", f"{job.owner}.{job.kind} {job.key}") for job in plan.jobs]

@@ -61,13 +61,13 @@ class Stamp:
         received = lower.count(b"\nreceived:") + lower.startswith(b"received:")
         ours = b"x-stellwerk-" in lower or self._may_be_named_in_results(lower)
         message_id = _message_id(header_block, lower)
-        stamp = f"{LOOP_FIELD}: {listener} {self._digest(listener, message_id)}"
+        mark = [listener, self._digest(listener, message_id)]
+        stamp = f"{LOOP_FIELD}: {' '.join(mark)}"
         if not ours:
             return Inspection(received, 0, Edits((stamp,)))
         headers = Headers(header_block)
         forged = [field for field in headers if self._is_forged(field, message_id)]
-        wanted = f"{listener} {self._digest(listener, message_id)}"
-        loops = sum(field.value == wanted for field in headers.all(LOOP_FIELD))
+        loops = sum(_mark(field) == mark for field in headers.all(LOOP_FIELD))
         if not forged:
             return Inspection(received, loops, Edits((stamp,)))
         signed = headers.signed_names()
@@ -77,7 +77,7 @@ class Stamp:
 
     def _is_forged(self, field: Field, message_id: bytes) -> bool:
         if field.name == LOOP_FIELD.lower():
-            listener, _, digest = field.value.partition(" ")
+            listener, digest = _mark(field)
             return not hmac.compare_digest(digest.encode(), self._digest(listener, message_id).encode())
         if field.name == "authentication-results":
             return _authserv_id(field.value) in {self._hostname, None}
@@ -89,6 +89,11 @@ class Stamp:
 
     def _digest(self, listener: str, message_id: bytes) -> str:
         return hmac.new(self._secret, listener.encode() + b"\0" + message_id, hashlib.sha256).hexdigest()[:32]
+
+
+def _mark(field: Field) -> list[str]:
+    """Listener and digest of a loop stamp. What follows them may be the first line of a message that began folded."""
+    return [*field.value.split(), "", ""][:2]
 
 
 def _authserv_id(value: str) -> str | None:

@@ -35,7 +35,7 @@ class _Scoped:
 
 
 def annotated(plan: DeliveryPlan, message: Message, core: Edits, effects: Effects) -> DeliveryPlan:
-    """The plan with all effects in it. `core` are the gateway's own edits, which stand above everybody's.
+    """The plan with all effects in it. `core` are the gateway's own edits, which stand below everybody's.
 
     Raises `EditError` for a header that must not reach the wire.
     """
@@ -51,7 +51,11 @@ def annotated(plan: DeliveryPlan, message: Message, core: Edits, effects: Effect
 
 
 def combine(core: Edits, edits: Iterable[HeaderEdit], message: Message) -> Edits:
-    """`core` and `edits` as one: added fields in chain order below the core's, splices merged by position."""
+    """`core` and `edits` as one: added fields in chain order above the core's, splices merged by position.
+
+    A message may begin with white space, and its first line then continues the lowest field in front of it. That field
+    is the core's, which can take it: no stranger completes what a plugin says.
+    """
     lines: list[str] = []
     splices = {splice.start: splice for splice in core.splices}
     touched = set(core.may_break_dkim)
@@ -69,7 +73,7 @@ def combine(core: Edits, edits: Iterable[HeaderEdit], message: Message) -> Edits
             splices[field.start] = Splice(field.start, field.end, text)
         if fields and edit.name.lower() in headers.signed_names():
             touched.add(edit.name.lower())
-    return Edits(core.prepend + tuple(lines), tuple(sorted(splices.values())), tuple(sorted(touched)))
+    return Edits(tuple(lines) + core.prepend, tuple(sorted(splices.values())), tuple(sorted(touched)))
 
 
 def _with_edits(

@@ -109,7 +109,7 @@ def test_the_return_path(sender: Address | None, path: str) -> None:
 def test_ids_are_short_unique_and_sorted_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = [new_id() for _ in range(2000)]
     assert len(set(ids)) == 2000
-    assert all(re.fullmatch(r"[0-9a-hjkmnp-tv-z]{15}", each) for each in ids)
+    assert all(re.fullmatch(r"[0-9a-hjkmnp-tv-z]{16}", each) for each in ids)
     monkeypatch.setattr("time.time_ns", lambda: 1_700_000_000_000 * 1_000_000)
     earlier = [new_id() for _ in range(50)]
     monkeypatch.setattr("time.time_ns", lambda: 1_700_000_000_001 * 1_000_000)
