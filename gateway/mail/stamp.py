@@ -59,7 +59,7 @@ class Stamp:
         """Look for loops and for fields that only we may write; `edits` removes the forged ones and adds our stamp."""
         lower = header_block.lower()
         received = lower.count(b"\nreceived:") + lower.startswith(b"received:")
-        ours = b"x-stellwerk-" in lower or self._may_be_named_in_results(lower)
+        ours = b"x-stellwerk-" in lower or (b"authentication-results" in lower and self._may_be_named_in(lower))
         message_id = _message_id(header_block, lower)
         mark = [listener, self._digest(listener, message_id)]
         stamp = f"{LOOP_FIELD}: {' '.join(mark)}"
@@ -80,12 +80,13 @@ class Stamp:
             listener, digest = _mark(field)
             return not hmac.compare_digest(digest.encode(), self._digest(listener, message_id).encode())
         if field.name == "authentication-results":
-            return _authserv_id(field.value) in {self._hostname, None}
+            named = _authserv_id(field.value)
+            return named == self._hostname or (named is None and self._may_be_named_in(field.raw.lower()))
         return field.name.startswith(NAMESPACE)
 
-    def _may_be_named_in_results(self, lower: bytes) -> bool:
+    def _may_be_named_in(self, lower: bytes) -> bool:
         """Cheap, and never wrongly no: a backslash in a quoted string can hide our name from a search for it."""
-        return b"authentication-results" in lower and (self._hostname.encode() in lower or b"\\" in lower)
+        return self._hostname.encode() in lower or b"\\" in lower
 
     def _digest(self, listener: str, message_id: bytes) -> str:
         return hmac.new(self._secret, listener.encode() + b"\0" + message_id, hashlib.sha256).hexdigest()[:32]

@@ -133,7 +133,7 @@ class Connection(SMTP):
         received = self.incoming.received
         if self._writable is not None:
             await self._writable
-        if self._interruption is None:
+        if self._interruption is None and self.incoming.received == received:
             if self.incoming.ended:
                 raise ClientGoneError
             await self.incoming.wait()

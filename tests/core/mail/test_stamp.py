@@ -224,6 +224,12 @@ def test_what_others_may_write_stays(field: bytes) -> None:
     assert (found.removed, found.edits.splices) == ((), ())
 
 
+def test_r4_a_message_that_begins_folded_is_recognised_all_the_same() -> None:
+    """Its first line continues our stamp."""
+    once = stamped(b" X-Stellwerk-VIP: yes\r\n" + MAIL)
+    assert (inspect(once).loops, inspect(once).removed) == (1, ())
+
+
 def test_removing_a_signed_field_is_told() -> None:
     block = b"DKIM-Signature: v=1; h=from:x-stellwerk-vip:subject; b=x\r\n" + MAIL + b"X-Stellwerk-VIP: yes\r\n"
     assert inspect(block).edits.may_break_dkim == ("x-stellwerk-vip",)

@@ -13,6 +13,13 @@ from tests.integration.waiting import until
 
 pytestmark = pytest.mark.server("postfix")
 
+# Behind a dead destination the queue manager can defer a message, and so date its file 300 s ahead, while cleanup still
+# waits for the fsync of that file; cleanup then takes the date for a wrong clock. Nothing else comes of it.
+DEFERRED_AT_ONCE = [
+    "cleanup.*: warning: file system clock is 300 seconds ahead of local clock",
+    "cleanup.*: warning: resetting file time stamps",
+]
+
 
 async def all_deferred(pair: BehindQueue, count: int) -> None:
     async def waiting() -> bool:
@@ -33,6 +40,7 @@ async def send(pair: BehindQueue, count: int) -> None:
 
 async def test_mail_waits_and_arrives_once(behind_queue: StartBehindQueue) -> None:
     pair = await behind_queue(["anna"])
+    pair.postfix.expected_trouble = DEFERRED_AT_ONCE
     await pair.gateway.stop()
     await send(pair, 50)
     await all_deferred(pair, 50)
@@ -50,7 +58,7 @@ async def test_mail_waits_and_arrives_once(behind_queue: StartBehindQueue) -> No
 async def test_restarts_in_the_middle_of_the_flow(behind_queue: StartBehindQueue) -> None:
     pair = await behind_queue(["anna"])
     # Postfix warns of any reply to XFORWARD that is not 2xx; it then loses the connection and tries again later
-    pair.postfix.expected_trouble = [r"warning: host .* said: 421 4\.3\.2 .*\(in reply to XFORWARD"]
+    pair.postfix.expected_trouble = [*DEFERRED_AT_ONCE, r"warning: host .* said: 421 4\.3\.2 .*\(in reply to XFORWARD"]
     sending = asyncio.create_task(send(pair, 600))
     for already_there in (20, 120, 220):
         await until(partial(have_arrived, pair, already_there), "mail flows")
