@@ -275,6 +275,7 @@ class Pipeline:
         while self._afterwards:
             await asyncio.gather(*self._afterwards, return_exceptions=True)
         self._settlement.release()
+        self._tracer.flush()
 
 
 def _unjournalled(plans: Mapping[str, Any]) -> Begun:

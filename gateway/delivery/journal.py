@@ -10,14 +10,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from gateway.delivery import journal_rows
-from gateway.delivery.journal_rows import Changes, KnownEntry, Purge, Tables
+from gateway.delivery.journal_rows import Changes, KnownEntry, Purge, Recovery, Tables
 from gateway.delivery.journal_rules import Copy, Decision, EntryView, State, StepView, decide
 from gateway.mail.reply import ACCEPTED, Reply
 from gateway.routing.effects import Job, Record
 from gateway.routing.plan import DeliverStep, RecipientPlan, Step
 from gateway.routing.route import Discard, Hold, Refuse
 from gateway.store.schema import journal_step
-from gateway.store.store import Store, Write
+from gateway.store.store import Store, Write, prepared
 
 DELIVERED_ALREADY = ACCEPTED.says("this copy was delivered already")
 DISCARDED = ACCEPTED.says("accepted and discarded")
@@ -25,6 +25,9 @@ CANNOT_HOLD = Reply(451, "4.3.0", "mail cannot be held for a decision yet")
 
 _PLANNED = frozenset({Decision.NEW, Decision.JOIN, Decision.REPLAN})
 _JOBS_WAIT_SECONDS = 8 * 86_400.0
+_RECOVERED_SECONDS = 86_400.0
+
+_encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +95,10 @@ class Journal:
         self._join_seconds = join_seconds
         self._begin = self._begin_batch
         self._tables = tables
-        self._finish = journal_rows.executemany(journal_rows.FINISH)
-        self._correct = journal_rows.executemany(journal_rows.CORRECT)
-        self._close = journal_rows.executemany(journal_rows.CLOSE)
-        self._jobs_due = journal_rows.executemany(journal_rows.JOBS_DUE)
+        self._finish = prepared(journal_rows.FINISH)
+        self._correct = prepared(journal_rows.CORRECT)
+        self._close = prepared(journal_rows.CLOSE)
+        self._jobs_due = prepared(journal_rows.JOBS_DUE)
 
     async def begin(self, request: Begin, deadline: float | None = None) -> Begun:
         """Commit A: decide, lease, write records and jobs. Raises `StoreUnavailable` or what a record raised."""
@@ -111,7 +114,7 @@ class Journal:
             {
                 **_place(step),
                 "b_state": state.value,
-                "b_reply": json.dumps(reply.to_json()),
+                "b_reply": _encode(reply.to_json()),
                 "b_attempt": int(attempted),
                 "b_doubt": int(state is State.UNKNOWN),
                 "b_closed_at": now if closed else None,
@@ -121,7 +124,7 @@ class Journal:
 
     def correct_write(self, step: StoredStep, state: State, reply: Reply, now: float) -> Write:
         """The late truth about a step that commit B wrote as `unknown`; nothing happens if a retry was faster."""
-        values = {"b_state": state.value, "b_reply": json.dumps(reply.to_json()), "b_now": now}
+        values = {"b_state": state.value, "b_reply": _encode(reply.to_json()), "b_now": now}
         return Write(self._correct, {**_place(step), **values})
 
     def jobs_due_write(self, entry_id: str, now: float) -> Write:
@@ -144,7 +147,8 @@ class Journal:
         if me.first_start:
             dead.append(and_(owner.like(f"{me.node}-%"), owner.notlike(f"{me.node}-{me.boot}-%")))
         if dead:
-            await self._store.write([Write(journal_rows.recover, (or_(*dead), now))])
+            recovery = Recovery(or_(*dead), now - _RECOVERED_SECONDS, now)
+            await self._store.write([Write(journal_rows.recover, recovery)])
 
     async def purge(self, limits: Purge) -> int:
         """Delete what no retry can need any more ("How long" in docs/journal.md); the number of entries deleted.
@@ -219,9 +223,9 @@ class Journal:
                     "position": position,
                     "final": copy[0],
                     "via": copy[1],
-                    "step": json.dumps(planned.to_json()),
+                    "step": _encode(planned.to_json()),
                     "state": state.value,
-                    "reply": json.dumps(reply.to_json()) if reply else "",
+                    "reply": _encode(reply.to_json()) if reply else "",
                     "transaction_id": request.transaction_id,
                     "leased_by": self._identity.instance if mine else "",
                     "leased_until": request.leased_until if mine else 0.0,

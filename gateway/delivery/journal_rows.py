@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Update,
     and_,
     bindparam,
     case,
@@ -32,7 +31,7 @@ from gateway.routing.effects import OnConflict, Record
 from gateway.routing.plan import Step, step_from_json
 from gateway.store.schema import job as job_table
 from gateway.store.schema import journal_entry, journal_step
-from gateway.store.store import BatchFunction, insert
+from gateway.store.store import insert, prepared
 
 Tables = Mapping[str, Any]
 """Tables that records may name, by name."""
@@ -90,6 +89,11 @@ CLOSE = (
 DROP = delete(journal_step).where(
     journal_step.c.entry_id == bindparam("b_entry"), journal_step.c.recipient == bindparam("b_recipient")
 )
+_insert_entries = insert(journal_entry)
+_insert_steps = insert(journal_step)
+_insert_jobs = insert(job_table, "ignore")
+_lease = prepared(LEASE)
+_drop = prepared(DROP)
 JOBS_DUE = update(job_table).where(job_table.c.entry_id == bindparam("b_entry")).values(due_at=bindparam("b_now"))
 
 
@@ -137,28 +141,18 @@ def entries(connection: Connection, digests: set[str]) -> dict[tuple[str, str], 
     return {key: list(entries.values()) for key, entries in found.items()}
 
 
-def executemany(statement: Update) -> BatchFunction:
-    """A batch function that runs `statement` for all payloads at once."""
-
-    def run(connection: Connection, payloads: Sequence[Any], /) -> Sequence[None]:
-        connection.execute(statement, list(payloads))
-        return [None] * len(payloads)
-
-    return run
-
-
 def apply(connection: Connection, changes: Changes, tables: Tables) -> None:
     """Write what one batch of commit A came to, each kind of row in one go."""
     if changes.dropped:
-        connection.execute(DROP, changes.dropped)
+        _drop(connection, changes.dropped)
     if changes.entries:
-        connection.execute(journal_entry.insert(), changes.entries)
+        _insert_entries(connection, changes.entries)
     if changes.steps:
-        connection.execute(journal_step.insert(), changes.steps)
+        _insert_steps(connection, changes.steps)
     if changes.leases:
-        connection.execute(LEASE, changes.leases)
+        _lease(connection, changes.leases)
     if changes.jobs:
-        insert(job_table, "ignore")(connection, changes.jobs)
+        _insert_jobs(connection, changes.jobs)
     _write_records(connection, changes.records, tables)
 
 
@@ -173,22 +167,34 @@ def _write_records(connection: Connection, records: Sequence[Record], tables: Ta
         insert(tables[table], on_conflict)(connection, rows)
 
 
-def recover(connection: Connection, payloads: Sequence[tuple[ColumnElement[bool], float]], /) -> Sequence[None]:
-    """Steps whose lease is dead: `sending` becomes `unknown`, and each lease is free."""
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Leases to free: those for which `dead` holds, on entries made since `since` (POSIX seconds)."""
+
+    dead: ColumnElement[bool]
+    since: float
+    now: float
+
+
+def recover(connection: Connection, payloads: Sequence[Recovery], /) -> Sequence[None]:
+    """Steps whose lease is dead: `sending` becomes `unknown`, and each lease is free.
+
+    Only recent entries are looked at, which keeps this short and the leases without an index. A lease on an older one
+    (the process died during a late retry) ends by its time.
+    """
     was_sending = journal_step.c.state == State.SENDING.value
-    for dead, now in payloads:
+    for asked in payloads:
+        recent = select(journal_entry.c.id).where(journal_entry.c.created_at >= asked.since)
         connection.execute(
             update(journal_step)
-            .where(dead)
+            .where(journal_step.c.entry_id.in_(recent), asked.dead)
             .values(
-                state=case(
-                    (journal_step.c.state == State.SENDING.value, State.UNKNOWN.value), else_=journal_step.c.state
-                ),
+                state=case((was_sending, State.UNKNOWN.value), else_=journal_step.c.state),
                 doubts=journal_step.c.doubts + case((was_sending, 1), else_=0),
                 attempts=journal_step.c.attempts + case((was_sending, 1), else_=0),
                 leased_by="",
                 leased_until=0.0,
-                updated_at=now,
+                updated_at=asked.now,
             )
         )
     return [None] * len(payloads)

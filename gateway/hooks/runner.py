@@ -261,6 +261,8 @@ async def _in_time(call: Call, answer: Awaitable[Any]) -> Any:
 
 def _where(error: BaseException, call: Call) -> str:
     """Exception type, text, file and line: what an admin can hand to the plugin's author."""
+    if isinstance(error.__cause__, StopIteration):  # Python lets none leave a coroutine and raises RuntimeError for it
+        error = error.__cause__
     places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     code = getattr(call.function, "__code__", None)
     own = [place for place in places if code is not None and place[0] == code.co_filename]

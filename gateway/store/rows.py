@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Delete, Table, Update
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from gateway.store.engine import OnConflict, insert_statement
@@ -40,6 +40,30 @@ def insert(table: Table, on_conflict: OnConflict = "error") -> BatchFunction:
         return [None] * len(rows)
 
     return insert_rows
+
+
+def prepared(statement: Update | Delete) -> BatchFunction:
+    """A batch function that runs `statement` once for each payload (bind parameter to value); its results are None.
+
+    Values go to the driver as they are, as with `insert`: use it for columns of plain text and numbers.
+    """
+    compiled: dict[str, tuple[str, list[str], dict[str, Any]]] = {}
+
+    def run(connection: Connection, payloads: Sequence[Mapping[str, Any]], /) -> Sequence[None]:
+        dialect = connection.dialect
+        if dialect.name not in compiled:
+            sql = statement.compile(dialect=dialect)
+            order = sql.positiontup if isinstance(sql, SQLCompiler) and sql.positiontup is not None else []
+            compiled[dialect.name] = str(sql), list(order), dict(sql.params)
+        text, order, constants = compiled[dialect.name]
+        if order:
+            rows = [tuple(row[name] if name in row else constants[name] for name in order) for row in payloads]
+            connection.exec_driver_sql(text, rows)
+        else:
+            connection.exec_driver_sql(text, [{**constants, **row} for row in payloads])
+        return [None] * len(payloads)
+
+    return run
 
 
 def _compile(connection: Connection, table: Table, on_conflict: OnConflict, columns: list[str]) -> _Insert:

@@ -17,7 +17,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    text,
 )
 
 metadata = MetaData(
@@ -69,8 +68,6 @@ journal_step = Table(
     Column("doubts", Integer, nullable=False, server_default="0", doc="attempts whose outcome nobody knows"),
     Column("closed_at", Float, doc="the client confirmed the reply"),
     Column("updated_at", Float, nullable=False),
-    # Looked at after a crash only: rows that nobody holds stay out of it.
-    Index(None, "leased_by", sqlite_where=text("leased_by <> ''"), postgresql_where=text("leased_by <> ''")),
     sqlite_with_rowid=False,
 )
 

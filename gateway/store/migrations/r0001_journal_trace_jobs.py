@@ -69,10 +69,6 @@ def _create_journal() -> None:
         sa.PrimaryKeyConstraint("entry_id", "recipient", "position", name="pk_journal_step"),
         sqlite_with_rowid=False,
     )
-    held = sa.text("leased_by <> ''")
-    op.create_index(
-        "ix_journal_step_leased_by", "journal_step", ["leased_by"], sqlite_where=held, postgresql_where=held
-    )
 
 
 def _create_job() -> None:

@@ -47,7 +47,7 @@ def test_batches_hold_every_copy_once(steps: list[DeliverStep]) -> None:
     assert len(set(kinds)) == len(kinds), "two batches could have been one"
 
 
-@given(st.lists(few_steps, max_size=12))
+@given(st.lists(few_steps, max_size=12, unique=True))
 def test_groups_keep_the_order(steps: list[DeliverStep]) -> None:
     for batch in group(steps):
         positions = [steps.index(step) for step in batch]
