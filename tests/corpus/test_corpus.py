@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from gateway.mail.address import Address
 from gateway.testing.sink import Sink
 from tests.corpus.messages import CorpusMessage, folder, messages, on_the_wire, signed
 from tests.integration.gateway_process import GatewayProcess, StartGateway
+from tests.integration.smtp_client import Client
 from tests.integration.waiting import until
 
 SENDER = "bo@example.test"
@@ -63,47 +61,6 @@ OUR_HEAD = re.compile(
 )
 
 
-class Client:
-    """A plain SMTP client on one connection: no library stands between the test's bytes and the wire."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    @classmethod
-    @asynccontextmanager
-    async def connect(cls, port: int) -> AsyncIterator[Client]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        client = cls(reader, writer)
-        try:
-            assert (await client._reply()).startswith("220")
-            assert (await client._say(b"EHLO client.test\r\n")).startswith("250")
-            yield client
-        finally:
-            writer.close()
-            await writer.wait_closed()
-
-    async def send(self, content: bytes) -> str:
-        """The reply to the final dot."""
-        assert (await self._say(f"MAIL FROM:<{SENDER}>\r\n".encode())).startswith("250")
-        for recipient in RECIPIENTS:
-            assert (await self._say(f"RCPT TO:<{recipient}>\r\n".encode())).startswith("250")
-        assert (await self._say(b"DATA\r\n")).startswith("354")
-        stuffed = (b"\r\n" + content).replace(b"\r\n.", b"\r\n..")[2:]
-        return await self._say(stuffed + b".\r\n")
-
-    async def _say(self, data: bytes) -> str:
-        self._writer.write(data)
-        await self._writer.drain()
-        return await self._reply()
-
-    async def _reply(self) -> str:
-        while True:
-            line = (await self._reader.readline()).decode()
-            if line[3:4] != "-":
-                return line.strip()
-
-
 def transaction_id(reply: str) -> str:
     return reply.rpartition("[")[2].rstrip("]")
 
@@ -132,7 +89,7 @@ async def test_every_message_goes_through_unchanged_and_as_explained(
         process = await gateway_process(CONFIG.format(sink=sink.address, port=port, state=tmp_path / "state"))
         async with Client.connect(port) as client:
             for message in corpus:
-                replies[message.name] = await client.send(message.content)
+                replies[message.name] = await client.send(SENDER, RECIPIENTS, message.content)
         arrived = iter(sink.messages)
         refused: Counter[str] = Counter()
         for message in corpus:
@@ -182,7 +139,7 @@ async def test_every_signature_still_verifies(gateway_process: StartGateway, por
             for entry in index:
                 # Some files hold the keys first; the message is what stands at the end.
                 content = on_the_wire((folder() / entry["path"]).read_bytes()[-entry["bytes"] :])
-                reply = await client.send(content)
+                reply = await client.send(SENDER, RECIPIENTS, content)
                 assert reply.startswith("250"), f"{entry['path']}: {reply}"
         assert len(sink.messages) == len(index)
         for entry, message in zip(index, sink.messages, strict=True):
