@@ -9,7 +9,6 @@ import pwd
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Literal
 
 from gateway.api import Services
@@ -33,7 +32,7 @@ from gateway.jobs.worker import JobWorker
 from gateway.mail.stamp import Stamp
 from gateway.pipeline import Pipeline
 from gateway.planning import Planner
-from gateway.store.store import Store, Write
+from gateway.store.store import BatchFunction, Store, Write
 from gateway.store.upgrade import Owner, owners_of, prepare
 from gateway.trace import Tracer
 from gateway.trace import purge as purge_traces
@@ -105,7 +104,12 @@ class Gateway:
                 self.identity.instance,
                 self.clock,
             )
-            self._background = [asyncio.create_task(jobs.run()), asyncio.create_task(self._purge_regularly())]
+            self._background = [
+                asyncio.create_task(jobs.run(), name="outbox"),
+                asyncio.create_task(self._purge_regularly(), name="purging of old entries"),
+            ]
+            for task in self._background:
+                task.add_done_callback(_log_crash)
 
     async def stop(self) -> None:
         """Let what runs after replies finish, tell the plugins, close what is open."""
@@ -140,11 +144,16 @@ class Gateway:
             )
             try:
                 await self.journal.purge(limits)
-                await self.store.write([Write(purge_traces, now - self.config.trace.keep_days * 86_400)])
-                await self.store.write([Write(outbox.purge, now - journal.unfinished_days * 86_400)])
+                await self._purge(purge_traces, now - self.config.trace.keep_days * 86_400)
+                await self._purge(outbox.purge, now - journal.unfinished_days * 86_400)
             except StoreUnavailable as error:
                 log.warning("old entries could not be deleted, trying again later: %s", error)
             await asyncio.sleep(PURGE_SECONDS)
+
+    async def _purge(self, function: BatchFunction, before: float) -> None:
+        """In short transactions, so that mail does not wait behind them."""
+        while (await self.store.write([Write(function, before)]))[0]:
+            pass
 
     def _services(self) -> Mapping[str, Services]:
         return {
@@ -154,6 +163,11 @@ class Gateway:
 
     def _tables(self) -> Mapping[str, object]:
         return {name: table for plugin in self.plugins.plugins for name, table in plugin.declared.tables.items()}
+
+
+def _log_crash(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("the %s failed and does not go on until a restart", task.get_name(), exc_info=error)
 
 
 def next_hops(config: Config) -> dict[str, NextHop]:
@@ -199,17 +213,13 @@ def _owner(hop: str, text: str) -> tuple[int, int] | None:
         raise StartupError(f'next_hop.{hop}.owner = "{text}": {error.args[0]}; expected "user:group"') from None
 
 
-def secret_path(config: Config) -> Path:
-    return config.server.secret_file or config.server.state_dir / "secret"
-
-
 def read_secret(config: Config) -> bytes:
     """The key that signs the gateway's own header fields. The supervisor makes it; without it nothing is recognised."""
     try:
-        return secret_path(config).read_bytes().strip()
+        return config.secret_path.read_bytes().strip()
     except FileNotFoundError:
         return secrets.token_hex(32).encode()
     except OSError as error:
         raise StartupError(
-            f"{secret_path(config)}: {error.strerror}; the worker's user must be able to read the gateway's secret"
+            f"{config.secret_path}: {error.strerror}; the worker's user must be able to read the gateway's secret"
         ) from None

@@ -15,6 +15,7 @@ from typing import Any
 from gateway.config.models import Config
 from gateway.delivery.executor import Executor
 from gateway.delivery.journal import Begin, Begun, Journal, StoredStep, settle
+from gateway.delivery.journal_rows import EffectFailed
 from gateway.delivery.journal_rules import Decision, State
 from gateway.delivery.settlement import Settlement, settled_as
 from gateway.delivery.transport import Outcome, Result
@@ -27,14 +28,16 @@ from gateway.mail.envelope import MailParameters, Recipient, Session
 from gateway.mail.ids import new_id
 from gateway.mail.message import Message
 from gateway.mail.reply import (
+    DEADLINE_PASSED,
     INTERNAL_ERROR,
+    PLUGIN_FAILED,
     STILL_BEING_DELIVERED,
     STORE_DOWN,
     Reply,
 )
 from gateway.mail.stamp import Stamp
 from gateway.mail.transaction import Transaction
-from gateway.planning import Planner
+from gateway.planning import Planned, Planner
 from gateway.routing.plan import DeliverStep, DeliveryPlan
 from gateway.routing.route import Refuse
 from gateway.trace import Story, Tracer
@@ -73,6 +76,9 @@ class _Walk:
     deadline: float
     begun: Begun = field(default_factory=Begun)
     deliveries: dict[str, list[Delivery]] = field(default_factory=dict)
+    late: list[Delivery] = field(default_factory=list)
+    """What was learned after the deadline. It corrects what commit B wrote, and so must come after it."""
+    settled: bool = False
 
 
 class Pipeline:
@@ -156,6 +162,10 @@ class Pipeline:
         except StoreUnavailable as error:
             log.error("%s the store is not available: %s", transaction.id, error)
             told = self._tell(story, STORE_DOWN)
+        except EffectFailed as error:
+            log.warning("%s a plugin's %s", transaction.id, error)
+            story.events.append({"event": "not written", "error": str(error)})
+            told = self._tell(story, PLUGIN_FAILED)
         except Exception:
             log.exception("%s failed", transaction.id)
             told = self._tell(story, INTERNAL_ERROR)
@@ -164,7 +174,9 @@ class Pipeline:
         return told
 
     async def _walk(self, walk: _Walk) -> Verdict:
-        planned = await self._planner.plan(walk.transaction, walk.message, walk.story.events)
+        planned = await self._plan(walk)
+        if planned is None:
+            return self._tell(walk.story, DEADLINE_PASSED)
         if planned.plan is not None:
             walk.story.plan = planned.plan.to_json()
         elif not await self._has_stored_plan(walk):
@@ -172,6 +184,17 @@ class Pipeline:
         await self._commit_a(walk, planned.plan, planned.refusal)
         await self._deliver(walk)
         return await self._commit_b(walk)
+
+    async def _plan(self, walk: _Walk) -> Planned | None:
+        """Each call of a hook has its time-out; all of them together have the deadline. None when it has passed."""
+        try:
+            async with asyncio.timeout_at(walk.deadline) as limit:
+                planned = await self._planner.plan(walk.transaction, walk.message, walk.story.events)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return None
+        return planned if asyncio.get_running_loop().time() < walk.deadline else None
 
     async def _has_stored_plan(self, walk: _Walk) -> bool:
         return await self._journal.has_open(walk.message.envelope.return_path, walk.story.digest)
@@ -234,7 +257,9 @@ class Pipeline:
 
         def late(step: DeliverStep, result: Result) -> None:
             state = _STATES[result.outcome]
-            self._settlement.correct([settled_as(each, state, result.reply) for each in by_copy[step.copy_key]])
+            walk.late += [settled_as(each, state, result.reply) for each in by_copy[step.copy_key]]
+            if walk.settled:
+                self._correct(walk)
 
         results = await self._executor.run(message, (received,), steps, walk.deadline, late)
         for copy, result in results.items():
@@ -243,9 +268,17 @@ class Pipeline:
                 delivery.state, delivery.reply = _STATES[result.outcome], result.reply
 
     async def _commit_b(self, walk: _Walk) -> Verdict:
-        answers = await self._settlement.commit(walk.transaction, walk.message, walk.begun, walk.deliveries)
         walk.story.steps = [_step_json(delivery) for row in walk.deliveries.values() for delivery in row]
+        try:
+            answers = await self._settlement.commit(walk.transaction, walk.message, walk.begun, walk.deliveries)
+        finally:
+            walk.settled = True
+            self._correct(walk)
         return self._tell(walk.story, answers.reply, answers.replies)
+
+    def _correct(self, walk: _Walk) -> None:
+        late, walk.late = walk.late, []
+        self._settlement.correct(late)
 
     def _tell(self, story: Story, reply: Reply, replies: Sequence[Reply] | None = None) -> Verdict:
         """Close the story with its replies, each tagged with the id."""

@@ -9,7 +9,7 @@ import email.policy
 import logging
 from asyncio import to_thread
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import Message as ParsedMessage
 from email.parser import BytesFeedParser
 from functools import partial
@@ -18,7 +18,7 @@ from typing import cast
 from gateway.api import Directory
 from gateway.config.models import Config
 from gateway.hooks.registry import Accept
-from gateway.hooks.runner import PluginFailure, Runner, Story
+from gateway.hooks.runner import Call, PluginFailure, Runner, Story
 from gateway.mail.address import Address
 from gateway.mail.body import MAX_HEADER_BLOCK, Body
 from gateway.mail.edits import EditError
@@ -32,6 +32,7 @@ from gateway.routing.annotation import annotated
 from gateway.routing.plan import DeliveryPlan
 from gateway.routing.resolver import Limits, Resolver, TooManyRecipients
 from gateway.routing.route import Deliver, Refuse, Route
+from gateway.routing.soundness import flaw_of_plan, flaw_of_route
 
 log = logging.getLogger("stellwerk.plugins")
 
@@ -53,13 +54,7 @@ class Planner:
         self._runner = runner
         self._directory = directory
         self._stamp = stamp
-        routing = config.routing
         self._routes = runner.chain("route_recipient")
-        self._resolver = Resolver(
-            [call.plugin for call in self._routes],
-            self._fallback,
-            Limits(routing.max_hops, routing.max_recipients),
-        )
 
     async def connect(self, session: Session, story: Story) -> Reply | None:
         """The refusal of a new connection, if any."""
@@ -159,10 +154,11 @@ class Planner:
         if refusal is not None:
             return Planned(message, None, refusal)
         try:
-            received = await self._runner.until_rejection("message_received", story, message=message)
-            transaction.tag(received.tags)
-            if received.answer is not None:
-                return Planned(message, None, _reply(received.answer))
+            if self._runner.chain("message_received"):
+                received = await self._runner.until_rejection("message_received", story, message=message)
+                transaction.tag(received.tags)
+                if received.answer is not None:
+                    return Planned(message, None, _reply(received.answer))
             return await self._route_and_annotate(transaction, message, inspection, story)
         except PluginFailure:
             return Planned(message, None, PLUGIN_FAILED)
@@ -174,30 +170,59 @@ class Planner:
         self, transaction: Transaction, message: Message, inspection: Inspection, story: Story
     ) -> Planned:
         envelope = message.envelope
-        recipients = await self._resolver.resolve(
-            envelope.recipients, envelope.sender, partial(self._ask, message, story)
+        most = self._most_steps(len(envelope.recipients))
+        resolver = Resolver(
+            [call.plugin for call in self._routes], self._fallback, Limits(self._config.routing.max_hops, most)
         )
+        recipients = await resolver.resolve(envelope.recipients, envelope.sender, partial(self._ask, message, story))
         plan = DeliveryPlan(tuple(recipients))
-        effects = await self._runner.collect("message_annotate", story, message=message, plan=plan)
-        transaction.tag(_tags(effects))
+        effects: list[tuple[str, object]] = []
+        if self._runner.chain("message_annotate"):
+            effects = await self._runner.collect("message_annotate", story, message=message, plan=plan)
+            transaction.tag(_tags(effects))
         try:
             plan = annotated(plan, message, inspection.edits, effects)
         except EditError as error:
+            log.warning("%s a plugin's header cannot be written: %s", message.id, error)
             story.append({"event": "header refused", "error": str(error)})
             return Planned(message, None, PLUGIN_FAILED)
         for call in self._runner.chain("plan_review"):
             reviewed = await self._runner.invoke(call, {"message": message, "plan": plan}, story)
             if isinstance(reviewed, Reply) and not reviewed.is_accept:  # a 250 here would lose the message
                 return Planned(message, None, reviewed)
-            if isinstance(reviewed, DeliveryPlan):
-                plan = reviewed
-                if sum(len(each.steps) for each in plan.recipients) > self._config.routing.max_recipients:
-                    raise TooManyRecipients
+            if not isinstance(reviewed, DeliveryPlan):
+                continue
+            flaw = flaw_of_plan(reviewed, envelope, self._config.next_hops)
+            if flaw is not None:
+                self._overrule(call, flaw, story)
+                continue
+            if sum(len(each.steps) for each in reviewed.recipients) > most:
+                raise TooManyRecipients
+            jobs = tuple(job if job.owner else replace(job, owner=call.plugin) for job in reviewed.jobs)
+            plan = replace(reviewed, jobs=jobs)
         return Planned(message, plan)
 
     async def _ask(self, message: Message, story: Story, index: int, address: Address) -> Route | None:
+        call = self._routes[index]
         arguments = {"message": message, "recipient": address}
-        return cast("Route | None", await self._runner.invoke(self._routes[index], arguments, story))
+        route = cast("Route | None", await self._runner.invoke(call, arguments, story))
+        flaw = None if route is None else flaw_of_route(route, self._config.next_hops)
+        if flaw is None:
+            return route
+        self._overrule(call, flaw, story)
+        return None
+
+    def _overrule(self, call: Call, flaw: str, story: Story) -> None:
+        """An answer of the right type that cannot be carried out: the plugin's failure. None of it counts."""
+        policy = call.policy.on_error
+        story[-1] |= {"error": flaw, "on_error": policy}
+        log.warning("plugin %s failed in %s (%s): %s", call.plugin, call.hook, policy, flaw)
+        if policy == "tempfail":
+            raise PluginFailure(call.plugin, call.hook, flaw)
+
+    def _most_steps(self, named: int) -> int:
+        """Mail to many may double: they were accepted, and one forwarded copy more must not defer them for ever."""
+        return max(self._config.routing.max_recipients, 2 * named)
 
     def _fallback(self, address: Address) -> Route:
         routing = self._config.routing

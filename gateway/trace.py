@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Row, Select, delete, select
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
 
+from gateway.errors import StoreUnavailable
 from gateway.mail.envelope import Session
 from gateway.mail.reply import Reply
 from gateway.mail.transaction import Transaction
@@ -24,7 +26,15 @@ log = logging.getLogger("stellwerk.mail")
 
 MAX_EVENTS = 500
 GATHER_SECONDS = 0.5
-_encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
+PURGED_AT_ONCE = 1000
+
+
+def _unknown(value: object) -> str:
+    return f"({type(value).__name__})"
+
+
+# What a plugin put into its reasons may be anything: its story is told all the same.
+_encode = json.JSONEncoder(check_circular=False, separators=(",", ":"), default=_unknown).encode
 
 
 @dataclass(slots=True)
@@ -35,7 +45,6 @@ class Story:
     at: float
     size: int = 0
     digest: str = ""
-    message_id: str = ""
     events: list[dict[str, Any]] = field(default_factory=list)
     plan: dict[str, Any] | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
@@ -62,13 +71,22 @@ class Story:
             "tags": dict(transaction.tags),
             "size": self.size,
             "digest": self.digest,
-            "events": [*transaction.events, *self.events][:MAX_EVENTS],
+            "events": _cut([*transaction.events, *self.events]),
             "plan": self.plan,
             "steps": self.steps,
             "reply": None if self.reply is None else self.reply.to_json(),
             "replies": [reply.to_json() for reply in self.replies],
             "milliseconds": round((time.perf_counter() - self.started) * 1000, 1),
         }
+
+
+def _cut(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first and the last events where there are too many: the end tells why."""
+    left_out = len(events) - MAX_EVENTS
+    if left_out <= 0:
+        return events
+    half = MAX_EVENTS // 2
+    return [*events[:half], {"event": "cut", "events_left_out": left_out}, *events[-half:]]
 
 
 def session_json(session: Session) -> dict[str, Any]:
@@ -139,7 +157,10 @@ class Tracer:
         rows, self._waiting = self._waiting, []
         if rows and self._store is not None:
             writes = [Write(self._insert, row) for row in rows]
-            self._store.write_soon(writes, on_error=partial(_lost, len(rows)))
+            try:
+                self._store.write_soon(writes, on_error=partial(_lost, len(rows)))
+            except StoreUnavailable as error:  # closed: the process ends
+                _lost(len(rows), error)
 
 
 def _lost(count: int, error: BaseException) -> None:
@@ -148,18 +169,30 @@ def _lost(count: int, error: BaseException) -> None:
 
 async def find(store: Store, transaction_id: str) -> dict[str, Any] | None:
     """The story of one transaction, or None."""
-    query = select(trace_table.c.story).where(trace_table.c.transaction_id == transaction_id)
-    rows = await store.read(query)
+    rows = await _read(store, select(trace_table.c.story).where(trace_table.c.transaction_id == transaction_id))
     return json.loads(rows[0].story) if rows else None
 
 
 async def latest(store: Store, count: int) -> list[dict[str, Any]]:
     """The newest stories, newest first."""
     query = select(trace_table.c.story).order_by(trace_table.c.at.desc()).limit(count)
-    return [json.loads(row.story) for row in await store.read(query)]
+    return [json.loads(row.story) for row in await _read(store, query)]
+
+
+async def _read(store: Store, query: Select[tuple[str]]) -> list[Row[Any]]:
+    try:
+        return await store.read(query)
+    except DBAPIError as error:
+        cause = str(error.orig).strip().partition("\n")[0]
+        raise StoreUnavailable(f"the store has no traces to read: {cause}; run `stellwerk db upgrade`") from error
 
 
 def purge(connection: Connection, payloads: Sequence[float], /) -> Sequence[int]:
-    """Delete stories older than the given POSIX time; how many."""
-    older = [delete(trace_table).where(trace_table.c.at < before) for before in payloads]
-    return [connection.execute(statement).rowcount for statement in older]
+    """Delete stories older than the given POSIX time, so many at once that mail need not wait; how many."""
+    return [_purge_one(connection, before) for before in payloads]
+
+
+def _purge_one(connection: Connection, before: float) -> int:
+    key = trace_table.c.transaction_id
+    older = select(key).where(trace_table.c.at < before).limit(PURGED_AT_ONCE)
+    return connection.execute(delete(trace_table).where(key.in_(older))).rowcount

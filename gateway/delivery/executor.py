@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from gateway.delivery.transport import Batch, Copy, NextHop, Outcome, Result, Results
 from gateway.mail.message import Message
-from gateway.mail.reply import Reply
+from gateway.mail.reply import INTERNAL_ERROR, Reply
 from gateway.routing.plan import DeliverStep, group
 
+log = logging.getLogger("stellwerk.pipeline")
+
+NO_SUCH_HOP = Reply(451, "4.3.5", "local configuration error, try again later")
 Late = Callable[[DeliverStep, Result], None]
 """`late(step, result)`: what became in the end of a step that was unknown at the deadline."""
 
@@ -29,7 +34,9 @@ class Executor:
         """
         copies: dict[tuple[str, str], DeliverStep] = {}
         for step in steps:
-            copies.setdefault(step.copy_key, step)
+            known = copies.setdefault(step.copy_key, step)
+            if known.notify != step.notify:
+                copies[step.copy_key] = replace(known, notify=_notify_for_both(known.notify, step.notify))
         batches = group(copies.values())
         if len(batches) == 1:
             outcomes = [await self._run_batch(message, head, batches[0], deadline, late)]
@@ -49,8 +56,9 @@ class Executor:
         first = steps[0]
         hop = self._next_hops.get(first.via)
         if hop is None:
-            missing = Reply(451, "4.3.5", f"next hop {first.via} is not configured")
-            return tuple(Result(Outcome.DEFERRED, missing) for _ in steps)
+            log.error("%s next hop %s is not configured", message.id, first.via)
+            missing = Result(Outcome.DEFERRED, NO_SUCH_HOP, where=f"next hop {first.via} is not configured")
+            return (missing,) * len(steps)
 
         def tell_late(results: Results) -> None:
             for step, result in zip(steps, results, strict=True):
@@ -68,7 +76,17 @@ class Executor:
             envid=parameters.envid,
             client=message.session.client,
         )
-        return await hop.deliver(batch, deadline=deadline, late=tell_late)
+        try:
+            return await hop.deliver(batch, deadline=deadline, late=tell_late)
+        except Exception as error:
+            # A bug of one next hop must not lose what the others did meanwhile.
+            log.error("%s next hop %s failed", message.id, hop.name, exc_info=error)
+            return (Result(Outcome.UNKNOWN, INTERNAL_ERROR, where=f"{hop.name}: {type(error).__name__}"),) * len(steps)
 
-    async def close(self) -> None:
-        await asyncio.gather(*(hop.close() for hop in self._next_hops.values()))
+
+def _notify_for_both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    """NOTIFY (RFC 3461 4.1) of a copy that two recipients share: neither silences what the other wants to hear."""
+    if not one or not other:  # the default: failure, and perhaps delay
+        return tuple(dict.fromkeys(("FAILURE", *one, *other))) if "SUCCESS" in one + other else ()
+    wanted = tuple(dict.fromkeys(word for word in one + other if word != "NEVER"))
+    return wanted or ("NEVER",)

@@ -63,7 +63,7 @@ class Begin:
 
 @dataclass(slots=True)
 class StoredStep:
-    """One step as the journal knows it after commit A. In state `sending` it is ours to run."""
+    """One step as the journal knows it after commit A. In state `sending` it is ours to run, as `transaction_id`."""
 
     entry_id: str
     recipient: str
@@ -71,6 +71,7 @@ class StoredStep:
     step: Step
     state: State
     reply: Reply | None = None
+    transaction_id: str = ""
 
 
 @dataclass(slots=True)
@@ -101,26 +102,15 @@ class Journal:
         self._jobs_due = prepared(journal_rows.JOBS_DUE)
 
     async def begin(self, request: Begin, deadline: float | None = None) -> Begun:
-        """Commit A: decide, lease, write records and jobs. Raises `StoreUnavailable` or what a record raised."""
+        """Commit A: decide, lease, write records and jobs. Raises `StoreUnavailable` or `EffectFailed`."""
         (begun,) = await self._store.write([Write(self._begin, request)], deadline=deadline)
         return begun  # type: ignore[no-any-return]
 
     def finish_write(
         self, step: StoredStep, state: State, reply: Reply, *, attempted: bool, now: float, closed: bool = False
     ) -> Write:
-        """Commit B of one step. `closed`: the client confirmed meanwhile."""
-        return Write(
-            self._finish,
-            {
-                **_place(step),
-                "b_state": state.value,
-                "b_reply": _encode(reply.to_json()),
-                "b_attempt": int(attempted),
-                "b_doubt": int(state is State.UNKNOWN),
-                "b_closed_at": now if closed else None,
-                "b_now": now,
-            },
-        )
+        """Commit B of one step. `closed`: the client confirmed meanwhile. Nothing happens if a retry took it over."""
+        return Write(self._finish, _finished(step, state, reply, now, attempted=attempted, closed=closed))
 
     def correct_write(self, step: StoredStep, state: State, reply: Reply, now: float) -> Write:
         """The late truth about a step that commit B wrote as `unknown`; nothing happens if a retry was faster."""
@@ -234,16 +224,21 @@ class Journal:
             )
             entry.rows[recipient, position] = planned.step, reply
             entry.view.steps.append(StepView(recipient, position, copy, state, request.leased_until if mine else 0.0))
-            stored.append(StoredStep(entry.view.id, recipient, position, planned.step, state, reply))
+            stored.append(
+                StoredStep(entry.view.id, recipient, position, planned.step, state, reply, request.transaction_id)
+            )
         return stored
 
     def _continue(self, request: Begin, entry: KnownEntry, recipient: str, changes: Changes) -> list[StoredStep]:
         stored = []
         for view in entry.view.of(recipient):
             planned, reply = entry.rows[recipient, view.position]
-            state = view.state
-            if not state.is_final:
-                state = view.state = State.SENDING
+            step = StoredStep(
+                entry.view.id, recipient, view.position, planned, view.state, reply, request.transaction_id
+            )
+            stored.append(step)
+            if not view.state.is_final:
+                step.state = view.state = State.SENDING
                 view.leased_until = request.leased_until
                 changes.leases.append(
                     {
@@ -256,7 +251,11 @@ class Journal:
                         "b_now": request.now,
                     }
                 )
-            stored.append(StoredStep(entry.view.id, recipient, view.position, planned, state, reply))
+                if isinstance(planned, DeliverStep) and entry.view.has_copy(view.copy):
+                    # It failed here, and since then a recipient that joined got the same copy through.
+                    step.state = view.state = State.DONE
+                    step.reply = DELIVERED_ALREADY
+                    changes.finished.append(_finished(step, State.DONE, DELIVERED_ALREADY, request.now))
         return stored
 
 
@@ -303,7 +302,7 @@ def _add_effects(request: Begin, entry_id: str, changes: Changes) -> None:
             "entry_id": entry_id,
             "owner": job.owner,
             "kind": job.kind,
-            "key": job.key,
+            "key": job.key or None,
             "payload": json.dumps(dict(job.payload)),
             "content": job.content,
             # Due at once when the message is dealt with; should the sender never come back, then in the end anyway.
@@ -315,7 +314,26 @@ def _add_effects(request: Begin, entry_id: str, changes: Changes) -> None:
 
 
 def _place(step: StoredStep) -> dict[str, Any]:
-    return {"b_entry": step.entry_id, "b_recipient": step.recipient, "b_position": step.position}
+    return {
+        "b_entry": step.entry_id,
+        "b_recipient": step.recipient,
+        "b_position": step.position,
+        "b_transaction": step.transaction_id,
+    }
+
+
+def _finished(
+    step: StoredStep, state: State, reply: Reply, now: float, *, attempted: bool = False, closed: bool = False
+) -> dict[str, Any]:
+    return {
+        **_place(step),
+        "b_state": state.value,
+        "b_reply": _encode(reply.to_json()),
+        "b_attempt": int(attempted),
+        "b_doubt": int(state is State.UNKNOWN),
+        "b_closed_at": now if closed else None,
+        "b_now": now,
+    }
 
 
 async def steps_of(store: Store, entry_ids: Sequence[str]) -> list[dict[str, Any]]:

@@ -6,7 +6,8 @@ Nothing is decided here (that is `journal_rules`), and nothing here knows about 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pkgutil import resolve_name
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Float,
     and_,
     bindparam,
     case,
@@ -29,6 +31,7 @@ from gateway.delivery.journal_rules import EntryView, State, StepView
 from gateway.mail.reply import Reply
 from gateway.routing.effects import OnConflict, Record
 from gateway.routing.plan import Step, step_from_json
+from gateway.store.engine import is_outage
 from gateway.store.schema import job as job_table
 from gateway.store.schema import journal_entry, journal_step
 from gateway.store.store import insert, prepared
@@ -62,9 +65,11 @@ LEASE = (
         updated_at=bindparam("b_now"),
     )
 )
+# An attempt that was given up must not speak for the one that took the step over.
+THIS_ATTEMPT = and_(THIS_STEP, journal_step.c.transaction_id == bindparam("b_transaction"))
 FINISH = (
     update(journal_step)
-    .where(THIS_STEP)
+    .where(THIS_ATTEMPT)
     .values(
         state=bindparam("b_state"),
         reply=bindparam("b_reply"),
@@ -72,13 +77,14 @@ FINISH = (
         doubts=journal_step.c.doubts + bindparam("b_doubt"),
         leased_by="",
         leased_until=0.0,
-        closed_at=bindparam("b_closed_at"),
+        # The writer may merge this with a CLOSE that was queued after it, and run that one first.
+        closed_at=func.coalesce(bindparam("b_closed_at", type_=Float), journal_step.c.closed_at),
         updated_at=bindparam("b_now"),
     )
 )
 CORRECT = (
     update(journal_step)
-    .where(THIS_STEP, journal_step.c.state == State.UNKNOWN.value)
+    .where(THIS_ATTEMPT, journal_step.c.state == State.UNKNOWN.value)
     .values(state=bindparam("b_state"), reply=bindparam("b_reply"), updated_at=bindparam("b_now"))
 )
 CLOSE = (
@@ -94,7 +100,17 @@ _insert_steps = insert(journal_step)
 _insert_jobs = insert(job_table, "ignore")
 _lease = prepared(LEASE)
 _drop = prepared(DROP)
-JOBS_DUE = update(job_table).where(job_table.c.entry_id == bindparam("b_entry")).values(due_at=bindparam("b_now"))
+_finish = prepared(FINISH)
+# Not those that were tried already: a plugin may have asked for a pause.
+JOBS_DUE = (
+    update(job_table)
+    .where(job_table.c.entry_id == bindparam("b_entry"), job_table.c.state == "due", job_table.c.attempts == 0)
+    .values(due_at=bindparam("b_now"))
+)
+
+
+class EffectFailed(Exception):
+    """A plugin's record or job cannot be written: nothing of its message is, and the text says why on one line."""
 
 
 @dataclass(slots=True)
@@ -104,6 +120,7 @@ class Changes:
     entries: list[dict[str, Any]] = field(default_factory=list)
     steps: list[dict[str, Any]] = field(default_factory=list)
     leases: list[dict[str, Any]] = field(default_factory=list)
+    finished: list[dict[str, Any]] = field(default_factory=list)
     dropped: list[dict[str, Any]] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     jobs: list[dict[str, Any]] = field(default_factory=list)
@@ -151,8 +168,11 @@ def apply(connection: Connection, changes: Changes, tables: Tables) -> None:
         _insert_steps(connection, changes.steps)
     if changes.leases:
         _lease(connection, changes.leases)
+    if changes.finished:
+        _finish(connection, changes.finished)
     if changes.jobs:
-        _insert_jobs(connection, changes.jobs)
+        with _blamed("a job"):
+            _insert_jobs(connection, changes.jobs)
     _write_records(connection, changes.records, tables)
 
 
@@ -160,11 +180,29 @@ def _write_records(connection: Connection, records: Sequence[Record], tables: Ta
     by_table: dict[tuple[str, OnConflict], list[Mapping[str, Any]]] = {}
     for record in records:
         if record.function:
-            resolve_name(record.function)(connection, dict(record.row))
+            with _blamed(f"record {record.function}"):
+                resolve_name(record.function)(connection, dict(record.row))
         else:
             by_table.setdefault((record.table, record.on_conflict), []).append(record.row)
     for (table, on_conflict), rows in by_table.items():
-        insert(tables[table], on_conflict)(connection, rows)
+        with _blamed(f"record of {table}"):
+            if table not in tables:
+                raise LookupError("no plugin registered this table")
+            insert(tables[table], on_conflict)(connection, rows)
+
+
+@contextmanager
+def _blamed(what: str) -> Iterator[None]:
+    """Whatever goes wrong inside is a plugin's fault (`EffectFailed`), but for an outage of the store."""
+    try:
+        yield
+    except BaseException as error:
+        if is_outage(error):
+            raise
+        cause = getattr(error, "orig", None) or error
+        # The first line only: what PostgreSQL says behind it quotes the row.
+        text = (str(cause).strip().splitlines() or [""])[0][:300]
+        raise EffectFailed(f"{what}: {type(cause).__name__}: {text}") from error
 
 
 @dataclass(frozen=True, slots=True)

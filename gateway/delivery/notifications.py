@@ -29,6 +29,7 @@ class _Due:
     """One recipient's line in one notification."""
 
     report: ReportedRecipient
+    recipient: str
     entry_id: str
 
 
@@ -68,13 +69,14 @@ class Notifier:
 
     def _successes(self, recipient: Recipient, rows: Sequence[Delivery]) -> list[_Due]:
         """`expanded` for a fan-out; else what this hop knows: `delivered` into a mail store, `relayed` onward."""
-        ran = [row for row in rows if row.ran and row.state is State.DONE and isinstance(row.step.step, DeliverStep)]
-        if not recipient.notify_success or not ran:
+        copies = [row for row in rows if isinstance(row.step.step, DeliverStep)]
+        done = [row for row in copies if row.state is State.DONE]
+        if not recipient.notify_success or not done or not any(row.ran for row in copies):
             return []
-        if len([row for row in rows if isinstance(row.step.step, DeliverStep)]) > 1:
+        if len(copies) > 1:
             finished = all(row.state.is_final for row in rows)
-            return [self._due(Action.EXPANDED, recipient, ran[0])] if finished else []
-        row = ran[0]
+            return [self._due(Action.EXPANDED, recipient, done[0])] if finished else []
+        row = done[0]
         if row.result is not None and row.result.dsn_passed_on:
             return []
         return [self._due(self._success(row), recipient, row)]
@@ -88,7 +90,8 @@ class Notifier:
         step = row.step.step
         final = step.to if isinstance(step, DeliverStep) and action is not Action.EXPANDED else recipient.address
         reply = row.reply if action is Action.FAILED else None
-        return _Due(ReportedRecipient(final, action, reply, recipient.orcpt), row.step.entry_id)
+        report = ReportedRecipient(final, action, reply, recipient.orcpt)
+        return _Due(report, recipient.address.key, row.step.entry_id)
 
     def _write(self, message: Message, action: Action, due: Sequence[_Due], now: float) -> Write:
         envelope = message.envelope
@@ -125,5 +128,5 @@ def _action(due: _Due) -> Action:
 def _key(action: Action, due: Sequence[_Due], message: Message) -> str:
     """The same for every attempt on the same entry, so that a lost reply does not report twice."""
     entry = due[0].entry_id or message.id
-    finals = ",".join(sorted(each.report.final.key for each in due))
-    return f"{entry}:{action}:{hashlib.sha256(finals.encode()).hexdigest()[:16]}"
+    copies = ",".join(sorted(f"{each.recipient}>{each.report.final.key}" for each in due))
+    return f"{entry}:{action}:{hashlib.sha256(copies.encode()).hexdigest()[:16]}"

@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.delivery import verdict
+from gateway.delivery.executor import NO_SUCH_HOP
 from gateway.delivery.journal import Begun, Journal
 from gateway.delivery.journal_rules import Decision, State
 from gateway.delivery.notifications import Notifier
 from gateway.delivery.verdict import Delivery
+from gateway.errors import StoreUnavailable
 from gateway.mail.message import Message
 from gateway.mail.reply import DEADLINE_PASSED, Reply
 from gateway.mail.transaction import Transaction
@@ -25,6 +27,8 @@ log = logging.getLogger("stellwerk.pipeline")
 
 HOLD_SECONDS = 0.5
 """How long a finished step waits for its confirmation, so that one write tells both."""
+
+_NOT_BEGUN = frozenset({DEADLINE_PASSED, NO_SUCH_HOP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class Settlement:
         self._notifier = notifier
         self._clock = clock
         self._held: dict[str, list[Delivery]] = {}
+        self._stopping = False
 
     async def commit(
         self, transaction: Transaction, message: Message, begun: Begun, deliveries: Mapping[str, Sequence[Delivery]]
@@ -51,29 +56,28 @@ class Settlement:
         """Work out the replies and write what must stand before them.
 
         Waited for only where losing it would cost more than one duplicate: mixed outcomes, notifications, 4xx, a
-        client that is gone. Raises `StoreUnavailable` then.
+        client that is gone. Raises `StoreUnavailable` then; the writer has it still, for when the store is back.
         """
         now = self._clock()
         answered = {key: verdict.of_recipient(row) for key, row in deliveries.items()}
         replies = [answered[recipient.address.key] for recipient in message.envelope.recipients]
         reply = verdict.of_all(replies)
         told = answered if message.session.protocol == "lmtp" else dict.fromkeys(answered, reply)
+        kept = [each for row in deliveries.values() for each in row if each.step.entry_id]
+        later = self._notifier.writes(message, deliveries, told, now)
+        if not all(each.is_temporary for each in told.values()):
+            later += self._jobs_due(begun, now)
+        mixed = not reply.is_accept or any(each.code != reply.code for each in replies)
+        if mixed or later or transaction.client_gone:
+            await self._write([*(self._finish(each, now) for each in kept if each.ran), *later])
+        elif any(each.ran for each in kept):
+            self._hold(transaction.id, kept)
+        # Not before: who is told 451 because this could not be written has nothing to confirm.
         transaction.finished = [
             (row[0].step.entry_id, key)
             for key, row in deliveries.items()
             if row[0].step.entry_id and not told[key].is_temporary
         ]
-        ran = [each for row in deliveries.values() for each in row if each.ran and each.step.entry_id]
-        later = self._notifier.writes(message, deliveries, told, now)
-        if any(each.is_accept for each in told.values()):
-            later += self._jobs_due(begun, now)
-        mixed = not reply.is_accept or any(each.code != reply.code for each in replies)
-        if mixed or later or transaction.client_gone:
-            writes = [*(self._finish(each, now) for each in ran), *later]
-            if writes:
-                await self._store.write(writes)
-        elif ran:
-            self._hold(transaction.id, ran)
         return Answers(reply, replies)
 
     def confirm(self, transaction: Transaction) -> None:
@@ -84,34 +88,54 @@ class Settlement:
         written = {each.step.recipient for each in held}
         others = [(entry, recipient) for entry, recipient in transaction.finished if recipient not in written]
         writes += self._journal.close_writes(others, now)
-        if writes:
-            self._store.write_soon(writes, on_error=_log_lost_write)
+        self._write_soon(writes)
 
     def correct(self, deliveries: Sequence[Delivery]) -> None:
         """The truth about steps that were unknown at the deadline; a retry that was faster is left alone."""
         now = self._clock()
-        writes = [self._journal.correct_write(d.step, d.state, d.reply, now) for d in deliveries if d.step.entry_id]
-        if writes:
-            self._store.write_soon(writes, on_error=_log_lost_write)
+        self._write_soon(
+            [self._journal.correct_write(d.step, d.state, d.reply, now) for d in deliveries if d.step.entry_id]
+        )
 
     def release(self) -> None:
-        """Hand everything that is held to the writer. For a clean stop."""
+        """Hand everything that is held to the writer, and hold nothing from now on. For a clean stop."""
+        self._stopping = True
         for transaction_id in list(self._held):
             self._release(transaction_id)
 
-    def _hold(self, transaction_id: str, ran: list[Delivery]) -> None:
-        self._held[transaction_id] = ran
-        asyncio.get_running_loop().call_later(HOLD_SECONDS, self._release, transaction_id)
+    def _hold(self, transaction_id: str, finished: list[Delivery]) -> None:
+        """All steps of the recipients are held, those that had nothing to run too: they are closed together."""
+        self._held[transaction_id] = finished
+        if self._stopping:
+            self._release(transaction_id)
+        else:
+            asyncio.get_running_loop().call_later(HOLD_SECONDS, self._release, transaction_id)
 
     def _release(self, transaction_id: str) -> None:
-        held = self._held.pop(transaction_id, None)
-        if held:
-            now = self._clock()
-            self._store.write_soon([self._finish(each, now) for each in held], on_error=_log_lost_write)
+        now = self._clock()
+        self._write_soon([self._finish(each, now) for each in self._held.pop(transaction_id, ()) if each.ran])
+
+    async def _write(self, writes: list[Write]) -> None:
+        if not writes:
+            return
+        try:
+            await self._store.write(writes)
+        except StoreUnavailable:
+            # The sender will try again. What was handed on meanwhile must be known by then.
+            self._write_soon(writes)
+            raise
+
+    def _write_soon(self, writes: list[Write]) -> None:
+        if not writes:
+            return
+        try:
+            self._store.write_soon(writes, on_error=_log_lost_write)
+        except StoreUnavailable as error:
+            _log_lost_write(error)
 
     def _finish(self, delivery: Delivery, now: float, *, closed: bool = False) -> Write:
         # A step that was not begun by the deadline, or was never ours to hand on, may be planned anew.
-        attempted = isinstance(delivery.step.step, DeliverStep) and delivery.reply != DEADLINE_PASSED
+        attempted = delivery.ran and isinstance(delivery.step.step, DeliverStep) and delivery.reply not in _NOT_BEGUN
         return self._journal.finish_write(
             delivery.step, delivery.state, delivery.reply, attempted=attempted, now=now, closed=closed
         )

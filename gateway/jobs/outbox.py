@@ -17,6 +17,7 @@ CORE = "core"
 SEND_MAIL = "send_mail"
 RETRY_SECONDS = (60.0, 300.0, 900.0, 3600.0)
 GIVE_UP_SECONDS = 5 * 86_400.0
+PURGED_AT_ONCE = 1000
 _insert = insert(job_table, "ignore")
 
 
@@ -52,12 +53,12 @@ class Finish:
 
 
 def add_write(job_id: str, job: Job, now: float) -> Write:
-    """A job that may run at once. One with the same owner, kind and key is not added twice."""
+    """A job that may run at once. One with the same owner, kind and key is not added twice; without a key, any is."""
     row: dict[str, Any] = {
         "id": job_id,
         "owner": job.owner or CORE,
         "kind": job.kind,
-        "key": job.key,
+        "key": job.key or None,
         "payload": json.dumps(dict(job.payload)),
         "content": job.content,
         "due_at": now,
@@ -132,9 +133,13 @@ def finish(connection: Connection, payloads: Sequence[Finish], /) -> Sequence[No
 
 
 def purge(connection: Connection, payloads: Sequence[float], /) -> Sequence[int]:
-    """Delete done jobs that finished before the given POSIX time; how many."""
-    gone = [delete(job_table).where(job_table.c.state == "done", job_table.c.due_at < before) for before in payloads]
-    return [connection.execute(statement).rowcount for statement in gone]
+    """Delete done jobs that finished before the given POSIX time, so many at once that mail need not wait; how many."""
+    return [_purge_one(connection, before) for before in payloads]
+
+
+def _purge_one(connection: Connection, before: float) -> int:
+    done = select(job_table.c.id).where(job_table.c.state == "done", job_table.c.due_at < before).limit(PURGED_AT_ONCE)
+    return connection.execute(delete(job_table).where(job_table.c.id.in_(done))).rowcount
 
 
 def next_try(attempts: int) -> float:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from gateway.delivery.transport import Batch, Copy, NextHop, Outcome
 from gateway.errors import StoreUnavailable
 from gateway.hooks.runner import PluginFailure, Runner
 from gateway.jobs import outbox
-from gateway.jobs.outbox import CORE, GIVE_UP_SECONDS, SEND_MAIL, Finish, Lease, LeasedJob
+from gateway.jobs.outbox import CORE, GIVE_UP_SECONDS, RETRY_SECONDS, SEND_MAIL, Finish, Lease, LeasedJob
 from gateway.mail.address import Address
 from gateway.mail.body import MemoryBody
 from gateway.mail.edits import NO_EDITS
@@ -22,6 +24,18 @@ log = logging.getLogger("stellwerk.jobs")
 LEASE_SECONDS = 900.0
 POLL_SECONDS = 1.0
 SEND_SECONDS = 300.0
+ABSENT_SECONDS = 3600.0
+"""How often a job is offered whose plugin is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """How one attempt ended. Done without an `error`; else tried again after that many seconds, or never (None)."""
+
+    error: str = ""
+    retry_after: float | None = None
+    patient: bool = False
+    """The attempt does not count: nobody was there to make it."""
 
 
 class JobWorker:
@@ -37,47 +51,79 @@ class JobWorker:
         self._own_hop = own_hop
         self._instance = instance
         self._clock = clock
+        slowest = max((call.policy.timeout_seconds for call in runner.chain("run_job")), default=0.0)
+        self._lease_seconds = max(LEASE_SECONDS, 2 * slowest)
 
     async def run(self) -> None:
         """Look for due jobs until cancelled. A store that is down is met with patience."""
+        was_down = False
         while True:
+            busy = 0
             try:
                 busy = await self.run_due()
+                was_down = False
             except StoreUnavailable as error:
-                log.warning("the outbox cannot be read, trying again: %s", error)
-                busy = 0
+                if not was_down:
+                    log.warning("the outbox cannot be read, trying again: %s", error)
+                was_down = True
+            except Exception:
+                log.exception("the outbox failed, trying again")
             if not busy:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def run_due(self) -> int:
-        """Run what is due now, one after the other; how many jobs that were."""
+        """Run what is due now, a few jobs side by side: one that hangs holds up nobody's lease. How many they were."""
         now = self._clock()
-        (jobs,) = await self._store.write([Write(outbox.lease, Lease(self._instance, now, now + LEASE_SECONDS))])
-        for leased in jobs:
-            await self._store.write([Write(outbox.finish, await self._run_one(leased))])
+        (jobs,) = await self._store.write([Write(outbox.lease, Lease(self._instance, now, now + self._lease_seconds))])
+        await asyncio.gather(*(self._do(leased) for leased in jobs))
         return len(jobs)
 
-    async def _run_one(self, leased: LeasedJob) -> Finish:
-        if leased.job.owner == CORE and leased.job.kind == SEND_MAIL:
-            error, retry_after = await self._send(leased)
-        elif leased.job.owner == CORE:
-            error, retry_after = f"the core knows no job kind {leased.job.kind}", None
-        else:
-            error, retry_after = await self._ask_plugin(leased)
-        now = self._clock()
-        if not error and retry_after is None:
-            return Finish(leased.id, now)
-        too_old = now - leased.created_at > GIVE_UP_SECONDS
-        if retry_after is None or too_old:
-            log.error("job %s (%s.%s) is a dead letter: %s", leased.id, leased.job.owner, leased.job.kind, error)
-            return Finish(leased.id, now, error, dead=True)
-        return Finish(leased.id, now, error, due_at=now + retry_after)
+    async def _do(self, leased: LeasedJob) -> None:
+        try:
+            ended = await self._run_one(leased)
+        except asyncio.CancelledError:
+            # Whoever runs next need not wait for the end of the lease.
+            self._finish_soon(Finish(leased.id, self._clock(), "broken off: the gateway stopped", due_at=self._clock()))
+            raise
+        except Exception as error:
+            log.exception("job %s (%s.%s) failed", leased.id, leased.job.owner, leased.job.kind)
+            ended = _Ended(f"{type(error).__name__}: {error}", outbox.next_try(leased.attempts))
+        finish = self._finish(leased, ended)
+        try:
+            await self._store.write([Write(outbox.finish, finish)])
+        except StoreUnavailable:
+            self._finish_soon(finish)
 
-    async def _send(self, leased: LeasedJob) -> tuple[str, float | None]:
-        """A `send_mail` job: (error, seconds until the next try or None for never)."""
+    def _finish(self, leased: LeasedJob, ended: _Ended) -> Finish:
+        now = self._clock()
+        if not ended.error:
+            return Finish(leased.id, now)
+        # A job that became due late has its tries all the same.
+        too_old = now - leased.created_at > GIVE_UP_SECONDS and leased.attempts > len(RETRY_SECONDS)
+        if ended.retry_after is None or (too_old and not ended.patient):
+            log.error("job %s (%s.%s) is a dead letter: %s", leased.id, leased.job.owner, leased.job.kind, ended.error)
+            return Finish(leased.id, now, ended.error, dead=True)
+        return Finish(leased.id, now, ended.error, due_at=now + ended.retry_after)
+
+    def _finish_soon(self, finish: Finish) -> None:
+        """Without waiting. When it is lost the lease ends by itself, and the job runs once more."""
+        try:
+            self._store.write_soon([Write(outbox.finish, finish)], on_error=_log_lost_write)
+        except StoreUnavailable as error:
+            _log_lost_write(error)
+
+    async def _run_one(self, leased: LeasedJob) -> _Ended:
+        if leased.job.owner != CORE:
+            return await self._ask_plugin(leased)
+        if leased.job.kind == SEND_MAIL:
+            return await self._send(leased)
+        return _Ended(f"the core knows no job kind {leased.job.kind}")
+
+    async def _send(self, leased: LeasedJob) -> _Ended:
+        pause = outbox.next_try(leased.attempts)
         hop = self._next_hops.get(self._own_hop)
         if hop is None:
-            return f"next hop {self._own_hop} is not configured", outbox.next_try(leased.attempts)
+            return _Ended(f"next hop {self._own_hop} is not configured", pause)
         payload = leased.job.payload
         sender = payload.get("sender")
         batch = Batch(
@@ -92,23 +138,30 @@ class JobWorker:
         results = await hop.deliver(batch, deadline=deadline)
         bad = [result for result in results if result.outcome is not Outcome.DONE]
         if not bad:
-            return "", None
-        error = str(bad[0].reply)
-        if all(result.outcome is Outcome.REFUSED for result in bad):
-            return error, None
-        return error, outbox.next_try(leased.attempts)
+            return _Ended()
+        refused = all(result.outcome is Outcome.REFUSED for result in bad)
+        return _Ended(str(bad[0].reply), None if refused else pause)
 
-    async def _ask_plugin(self, leased: LeasedJob) -> tuple[str, float | None]:
-        calls = [call for call in self._runner.chain("run_job") if call.plugin == leased.job.owner]
-        if not calls:
-            return f"plugin {leased.job.owner} is not loaded; its jobs are kept", outbox.RETRY_SECONDS[-1]
+    async def _ask_plugin(self, leased: LeasedJob) -> _Ended:
+        plugin = leased.job.owner
+        call = next((call for call in self._runner.chain("run_job") if call.plugin == plugin), None)
+        if call is None or call.is_shadow:
+            absent = "is in shadow mode" if call is not None else "is not loaded or runs no jobs"
+            return _Ended(f"plugin {plugin} {absent}; its jobs are kept", ABSENT_SECONDS, patient=True)
+        pause = outbox.next_try(leased.attempts)
         events: list[dict[str, object]] = []
         try:
-            answer = await self._runner.invoke(calls[0], {"job": leased.job}, events)
+            answer = await self._runner.invoke(call, {"job": leased.job}, events)
         except PluginFailure as failure:
-            return str(failure), outbox.next_try(leased.attempts)
+            return _Ended(str(failure), pause)
         if events and "error" in events[-1]:
-            return str(events[-1]["error"]), outbox.next_try(leased.attempts)
+            return _Ended(str(events[-1]["error"]), pause)
         if isinstance(answer, Retry):
-            return answer.reason or "asked for another try", answer.after_seconds
-        return "", None
+            after = answer.after_seconds
+            usable = isinstance(after, int | float) and math.isfinite(after)
+            return _Ended(str(answer.reason or "asked for another try"), max(after, POLL_SECONDS) if usable else pause)
+        return _Ended()
+
+
+def _log_lost_write(error: BaseException) -> None:
+    log.warning("what became of a job could not be written, it may run once more: %s", error)

@@ -120,6 +120,15 @@ def call(
     return Call(plugin, hook, function, tuple(inspect.signature(function).parameters), policy, frozenset(tags), pool)
 
 
+def returns(answer: Any) -> Callable[[], Any]:
+    """A hook that wants no arguments and always answers this."""
+
+    def hook() -> Any:
+        return answer
+
+    return hook
+
+
 def chain(*calls: Call) -> Runner:
     """A runner whose chains are the calls in this order."""
     hooks: dict[str, list[Call]] = {}

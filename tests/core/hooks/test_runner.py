@@ -22,7 +22,7 @@ from gateway.routing.effects import Done, Retry
 from gateway.routing.plan import DeliveryPlan
 from gateway.routing.route import Deliver
 from tests.core.dns.timing import FakeClock
-from tests.hooks.walk import call, chain
+from tests.hooks.walk import call, chain, returns
 
 
 async def collected(function: Callable[..., Any], hook: str = "message_annotate", **settings: Any) -> list[Any]:
@@ -40,13 +40,6 @@ async def told(function: Callable[..., Any], hook: str = "route_recipient", **se
     (event,) = story
     assert ("error" in event) == ("on_error" in event)
     return event
-
-
-def returns(answer: Any) -> Callable[[], Any]:
-    def hook() -> Any:
-        return answer
-
-    return hook
 
 
 # Order
@@ -188,7 +181,8 @@ class Custom(BaseException):
 FAULTS: list[BaseException] = [
     RuntimeError("broken"), KeyError("x"), AssertionError(), OSError(28, "disk"), SystemExit(3), KeyboardInterrupt(),
     asyncio.CancelledError(), MemoryError(), StopIteration(), StopAsyncIteration(), TimeoutError("its own"),
-    Custom("x"), Unprintable(), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "x"), BaseExceptionGroup("g", [KeyboardInterrupt()]),
+    Custom("x"), Unprintable(), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "x"),
+    BaseExceptionGroup("g", [KeyboardInterrupt()]),
 ]  # fmt: skip
 NAMES = [type(fault).__name__ for fault in FAULTS]
 

@@ -37,3 +37,17 @@ async def test_alias_expands_once(
     counts = {name: len(pair.postfix.delivered(name)) for name in ("anna", "bo", "team", "office", "archive")}
     assert counts == {"anna": 1, "bo": 1, "team": 1, "office": 0, "archive": 1}
     assert {reply.to for reply in pair.replies()} - {"archive@example.test"} == gateway_is_asked_for
+
+
+async def test_without_the_override_an_alias_expands_twice(behind_queue: StartBehindQueue) -> None:
+    """What the line is there for, and that the test above would notice."""
+
+    def without_override(main_cf: str) -> str:
+        return main_cf.replace("receive_override_options = no_address_mappings\n", "")
+
+    pair = await behind_queue(["anna", "team"], change_main_cf=without_override)
+    pair.postfix.write_aliases(ALIASES)
+    await pair.postfix.reload()
+    await pair.postfix.inject(message(), "cleo@client.example", ["team@example.test"])
+    await pair.postfix.wait_until_queue_is_empty()
+    assert len(pair.postfix.delivered("anna")) == 2
