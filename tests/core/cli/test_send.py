@@ -37,6 +37,7 @@ async def test_a_message_is_sent_and_its_file_is_shown(gateway: GatewayProcess, 
     assert stored.read_bytes().endswith(HELLO.read_bytes())
 
 
+@pytest.mark.slow
 async def test_a_refused_recipient_is_exit_status_1(gateway: GatewayProcess) -> None:
     ran = await stellwerk(gateway.config, "send", "--to", "nobody@example.test", str(HELLO))
     assert ran.status == 1
@@ -44,6 +45,7 @@ async def test_a_refused_recipient_is_exit_status_1(gateway: GatewayProcess) -> 
     assert "> DATA" not in ran.output
 
 
+@pytest.mark.slow
 async def test_one_of_two_recipients_is_not_everybody(gateway: GatewayProcess, tmp_path: Path) -> None:
     ran = await stellwerk(
         gateway.config, "send", "--to", "nobody@example.test", "--to", "anna@example.test", str(HELLO)
@@ -52,6 +54,7 @@ async def test_one_of_two_recipients_is_not_everybody(gateway: GatewayProcess, t
     assert len(files(tmp_path / "mail")) == 1
 
 
+@pytest.mark.slow
 async def test_lmtp_over_a_unix_socket_from_standard_input(gateway: GatewayProcess, tmp_path: Path) -> None:
     arguments = ("send", "--listener", "queue", "--to", "anna@example.test", "--to", "bo@example.test", "-")
     ran = await stellwerk(gateway.config, *arguments, stdin=b"Subject: x\n\n.\n..dots")
@@ -63,6 +66,7 @@ async def test_lmtp_over_a_unix_socket_from_standard_input(gateway: GatewayProce
     assert all(path.read_bytes().endswith(b"\n\n.\n..dots\n") for path in stored)
 
 
+@pytest.mark.slow
 async def test_an_unknown_listener_is_wrong_usage(gateway: GatewayProcess) -> None:
     ran = await stellwerk(gateway.config, "send", "--listener", "mxx", "--to", "anna@example.test", str(HELLO))
     assert ran.status == 2

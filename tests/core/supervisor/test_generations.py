@@ -24,6 +24,7 @@ async def test_a_killed_worker_is_replaced_on_the_same_socket(serving: Serving) 
     await serving.stop()
 
 
+@pytest.mark.slow
 async def test_a_connection_made_while_the_slot_is_empty_waits_for_the_next_worker(serving: Serving) -> None:
     await serving.start()
     before = await serving.ask()
@@ -37,6 +38,7 @@ async def test_a_connection_made_while_the_slot_is_empty_waits_for_the_next_work
     await serving.stop()
 
 
+@pytest.mark.slow
 async def test_a_worker_that_dies_again_and_again_is_restarted_more_slowly(serving: Serving) -> None:
     await serving.start()
     instances = []
@@ -51,6 +53,7 @@ async def test_a_worker_that_dies_again_and_again_is_restarted_more_slowly(servi
     await serving.stop()
 
 
+@pytest.mark.slow
 async def test_g3_a_worker_whose_loop_stands_still_ends_itself_and_says_where(serving: Serving) -> None:
     serving.configure(server="watchdog_seconds = 1")
     await serving.start()
@@ -109,6 +112,7 @@ async def test_g13_c1_sighup_with_a_wrong_configuration_keeps_the_old_generation
     await serving.stop()
 
 
+@pytest.mark.slow
 async def test_sighup_with_a_generation_that_fails_to_start(serving: Serving) -> None:
     await serving.start()
     before = await serving.ask()
@@ -125,6 +129,7 @@ async def test_sighup_with_a_generation_that_fails_to_start(serving: Serving) ->
     await serving.stop()
 
 
+@pytest.mark.slow
 async def test_sighup_changes_workers_and_listeners(serving: Serving) -> None:
     await serving.start()
     path = serving.directory / "extra.sock"

@@ -19,6 +19,9 @@ from tests.core.cli.running import CONFIG, stellwerk
 from tests.integration.gateway_process import STELLWERK, GatewayProcess
 from tests.integration.waiting import until
 
+# Each starts three interpreters with everything in them.
+pytestmark = pytest.mark.slow
+
 HANGS = """
 import time
 from gateway.api import Plugin, hookimpl
