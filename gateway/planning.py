@@ -192,7 +192,7 @@ class Planner:
                 return Planned(message, None, reviewed)
             if not isinstance(reviewed, DeliveryPlan):
                 continue
-            flaw = flaw_of_plan(reviewed, envelope, self._config.next_hops)
+            flaw = flaw_of_plan(reviewed, message, self._config.next_hops)
             if flaw is not None:
                 self._overrule(call, flaw, story)
                 continue

@@ -5,8 +5,15 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
 
 from tests.servers import REQUIRE_VARIABLE, SERVERS, missing
+
+# The same examples in every run, and no time limit on a machine that others use as well. For other examples:
+# STELLWERK_HYPOTHESIS=exploring pytest tests/core
+settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+settings.register_profile("exploring", deadline=None, database=None, max_examples=2000)
+settings.load_profile(os.environ.get("STELLWERK_HYPOTHESIS", "repeatable"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

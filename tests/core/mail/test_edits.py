@@ -158,7 +158,7 @@ def test_names(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", " X", "X ", "X:", "X Y", "X\r\n", "X\n", "X\0", "Ä", "-x", "A" * 77, *sorted(RESERVED), "Received", "DKIM-SIGNATURE"],
+    ["", " X", "X ", "X:", "X Y", "X\r\n", "X\n", "X\0", "Ä", "-x", "A" * 77, "DKIM-SIGNATURE", *sorted(RESERVED)],
 )
 def test_g9_no_name_or_a_reserved_one(name: str) -> None:
     for make in (lambda: AddHeader(name, "x"), lambda: ReplaceHeader(name, "x"), lambda: RemoveHeader(name)):

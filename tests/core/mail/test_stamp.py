@@ -239,7 +239,7 @@ def test_removing_a_signed_field_is_told() -> None:
 
 @given(st.lists(st.sampled_from(
     [MAIL, b"X-Stellwerk-A: 1\r\n", b"Authentication-Results: ", b"gw.example.org", b"(", b")", b"\\", b'"', b";", b" ",
-     b"\r\n", b"\xff", b"X-Stellwerk-Loop: mx 0", b"Message-ID:", b"\n"]), max_size=30).map(b"".join))  # fmt: skip
+     b"\r\n", b"\xff", b"X-Stellwerk-Loop: mx 0", b"Message-ID:"]), max_size=30).map(b"".join))  # fmt: skip
 def test_any_header_can_be_inspected_and_passing_twice_removes_nothing_more(block: bytes) -> None:
     once = stamped(block)
     assert inspect(once).removed == ()

@@ -20,7 +20,7 @@ from tests.core.routing.strategies import FEW, few_steps, plans
 A, B, C, *_ = FEW
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(plans)
 def test_a_plan_equals_its_json(plan: DeliveryPlan) -> None:
     again = DeliveryPlan.from_json(json.loads(json.dumps(plan.to_json())))

@@ -213,7 +213,7 @@ def resolved(chain: Asked, recipients: Sequence[Address]) -> list[RecipientPlan]
         return None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(tables, st.lists(st.sampled_from(FEW), min_size=1, max_size=3, unique=True))
 def test_it_ends_for_any_behaviour_and_loses_nobody(table: Table, recipients: list[Address]) -> None:
     chain = Asked(table, plugins=3, limits=Limits(hops=20, recipients=30))
@@ -236,7 +236,7 @@ def test_it_ends_for_any_behaviour_and_loses_nobody(table: Table, recipients: li
     assert sum(len(plan.steps) for plan in plans) <= 30
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tables, st.sampled_from(FEW))
 def test_the_same_table_gives_the_same_plan(table: Table, recipient: Address) -> None:
     first, second = (Asked(table, 3, Limits(hops=10, recipients=20)) for _ in range(2))

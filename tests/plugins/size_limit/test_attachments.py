@@ -193,14 +193,14 @@ def mail(draw: st.DrawFn, depth: int = 1) -> EmailMessage:
     return message
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(mail())
 def test_same_as_the_standard_library(message: EmailMessage) -> None:
     raw = message.as_bytes(policy=email.policy.SMTP)
     assert measured(raw) == counted_by_python(raw)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.sampled_from([
     b"\r\n", b"--b", b"--", b"--c", b" ", b"Content-Type: multipart/mixed; boundary=c", b"Content-Type: message/rfc822",
     b"Content-Transfer-Encoding: base64", b"QUJD", b"=", b"\x00\xff", b":", b";", b'"', b"Content-Type: a/b",

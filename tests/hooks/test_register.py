@@ -1,0 +1,61 @@
+"""register: a plugin declares what it brings, once, before anything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import read
+from gateway.errors import ConfigError
+from gateway.hooks.loader import PluginSet, load_plugins
+from tests.core.hooks.test_loader import NoDirectory, NoDns
+from tests.hooks.walk import CONFIG, services
+
+PLUGIN = """
+from gateway.api import Plugin, Registry, hookimpl
+
+class Mine(Plugin):
+    calls = []
+
+    @hookimpl
+    def register(self, registry: Registry) -> None:
+        self.calls.append(registry.plugin)
+        registry.tag("seen", "the sender is known")
+        registry.job("sync", "tell the other side")
+        {more}
+"""
+
+
+def load(directory: Path, more: str = "") -> PluginSet:
+    (directory / "mine.py").write_text(PLUGIN.format(more=more), encoding="utf-8")
+    config = read(f'plugin_dir = "{directory}"\n' + CONFIG.format(plugins='"mine"', tables=""))
+    return load_plugins(config, services(NoDirectory(), NoDns()))
+
+
+def test_it_runs_once_and_what_was_declared_is_known_by_the_plugins_name(tmp_path: Path) -> None:
+    loaded = load(tmp_path).get("mine")
+    assert loaded is not None
+    assert vars(type(loaded.instance))["calls"] == ["mine"]
+    assert loaded.declared.tags == {"seen": "the sender is known"}
+    assert loaded.declared.job_kinds == {"sync": "tell the other side"}
+
+
+def test_it_is_no_part_of_any_chain(tmp_path: Path) -> None:
+    assert load(tmp_path).runner.chain("register") == ()
+
+
+@pytest.mark.parametrize(
+    ("more", "cause"),
+    [
+        ("raise RuntimeError('broken')", "RuntimeError: broken"),
+        ("registry.tag('seen', 'again')", "ValueError: 'seen' is declared twice"),
+        ("registry.tag('Not A Name', '')", "ValueError: 'Not A Name': a name is lower-case letters"),
+    ],
+)
+def test_a_failure_refuses_to_start(tmp_path: Path, more: str, cause: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, more)
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{tmp_path / 'mine.py'}: plugin mine: ")
+    assert cause in problem
