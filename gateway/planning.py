@@ -64,6 +64,7 @@ class Planner:
             outcome = await self._runner.until_rejection("smtp_connect", story, session=session)
         except PluginFailure:
             return PLUGIN_FAILED
+        session.tags.update(outcome.tags)
         return outcome.answer if isinstance(outcome.answer, Reply) else None
 
     async def mail(
@@ -71,6 +72,8 @@ class Planner:
     ) -> tuple[Transaction, Reply | None]:
         """A new transaction and, when MAIL is refused, the refusal."""
         transaction = Transaction(new_id(), session, sender, parameters)
+        if session.tags:
+            transaction.tag(session.tags)
         if not self._runner.chain("smtp_mail"):
             return transaction, None
         try:

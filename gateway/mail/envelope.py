@@ -45,6 +45,8 @@ class Session:
     esmtp: bool = True
     trusted: bool = False
     tls: str = ""
+    tags: dict[str, str | int | bool] = field(default_factory=dict, repr=False, compare=False)
+    """What `smtp_connect` said; every transaction of the connection begins with it. For the core to write."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,12 +123,13 @@ async def test_a_confirmation_that_comes_late_closes_although_outcome_and_closin
 
 
 async def test_a_second_client_meets_a_running_attempt(gateway: Running) -> None:
-    gateway.mail.gate = asyncio.Event()
+    gateway.mail.gate = gate = asyncio.Event()
     transaction = await gateway.begin(ANNA)
     running_attempt = asyncio.create_task(gateway.gateway.pipeline.process(transaction, MemoryBody(HELLO)))
     await gateway.mail.arrived.wait()
+    gateway.mail.gate = None
     second = await gateway.send(ANNA, BO, listener="lmtp", confirm=False)
-    gateway.mail.gate.set()
+    gate.set()
     assert (await running_attempt).reply.code == 250
     assert texts(second.verdict)[0] == "451 4.3.0 still being delivered, try again later"
     assert gateway.mail.delivered[ANNA] == 1
@@ -243,15 +244,14 @@ async def test_the_stored_plan_runs_although_the_plugin_changed_its_mind(tmp_pat
 
 async def test_a_late_retry_after_the_lease_ended_counts_a_doubt(gateway: Running) -> None:
     """A worker that hung without dying: nobody told the journal."""
-    gateway.mail.gate = asyncio.Event()
+    gateway.mail.gate = gate = asyncio.Event()
     transaction = await gateway.begin(ANNA)
     stuck = asyncio.create_task(gateway.gateway.pipeline.process(transaction, MemoryBody(HELLO)))
     await gateway.mail.arrived.wait()
-    gateway.mail.gate, gate = None, gateway.mail.gate
+    gateway.mail.gate = None
     gateway.clock.now += 3600
     assert (await gateway.send(ANNA)).code == 250
     assert gateway.mail.delivered[ANNA] == 1
-    gateway.mail.on_batch = None
     gate.set()
     await stuck
     # The old attempt's word comes after the new one's and changes nothing: the client of the new one was answered.

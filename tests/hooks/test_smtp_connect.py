@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.hooks.runner import Story
-from gateway.mail.envelope import Client, Session
+from gateway.mail.envelope import Client, MailParameters, Session
 from gateway.mail.message import Tag
 from gateway.mail.reply import ACCEPTED, PLUGIN_FAILED, TOO_MANY_CONNECTIONS, Reply
 from tests.hooks.walk import call, session, walk
@@ -52,3 +52,15 @@ async def test_g1_a_failure_is_a_deferral_or_nothing() -> None:
 
     assert await walk(call("smtp_connect", broken)).planner.connect(session(), []) == PLUGIN_FAILED
     assert await walk(call("smtp_connect", broken, on_error="skip")).planner.connect(session(), []) is None
+
+
+async def test_its_tags_stand_at_every_transaction_of_the_connection() -> None:
+    gateway = walk(call("smtp_connect", lambda: Tag("seen", 7)))
+    came = session()
+    assert await gateway.planner.connect(came, []) is None
+    for _ in range(2):
+        transaction, refusal = await gateway.planner.mail(came, None, MailParameters())
+        assert refusal is None
+        assert dict(transaction.tags) == {"probe.seen": 7}
+    other, _ = await gateway.planner.mail(session(), None, MailParameters())
+    assert not other.tags

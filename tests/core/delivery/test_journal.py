@@ -93,7 +93,9 @@ async def test_a_retry_runs_the_stored_plan_and_only_what_is_missing(journal: Jo
     )
     again = await journal.begin(begin("t2", plan("a@x.test", "another@x.test"), now=NOW + 60))
     assert again.decisions == {"a@x.test": Decision.RETRY}
-    states = [(step.step.to.local, step.state) for step in again.steps["a@x.test"] if isinstance(step.step, DeliverStep)]
+    states = [
+        (step.step.to.local, step.state) for step in again.steps["a@x.test"] if isinstance(step.step, DeliverStep)
+    ]
     assert states == [("m1", State.DONE), ("m2", State.SENDING)]
     assert again.steps["a@x.test"][0].reply == ACCEPTED
 
@@ -246,7 +248,9 @@ PURGES = [
 ]
 
 
-@pytest.mark.parametrize(("state", "closed", "age", "gone"), [row[1:] for row in PURGES], ids=[row[0] for row in PURGES])
+@pytest.mark.parametrize(
+    ("state", "closed", "age", "gone"), [row[1:] for row in PURGES], ids=[row[0] for row in PURGES]
+)
 async def test_purge(journal: Journal, store: Store, state: State, closed: bool, age: float, gone: bool) -> None:
     begun = await journal.begin(begin("t1", plan("a@x.test")))
     await finish(journal, store, begun, state)
