@@ -41,7 +41,8 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Running]:
 @pytest.mark.parametrize("listener", ["filter", "lmtp"])
 async def test_a_retry_runs_only_the_rest(gateway: Running, listener: str) -> None:
     gateway.mail.answer(BO, DEFERRED, UNKNOWN)
-    codes = [(await gateway.send(ANNA, BO, listener=listener)).code for _ in range(3)]
+    rest = [BO] if listener == "lmtp" else [ANNA, BO]  # an SMTP client was not told who was deferred
+    codes = [(await gateway.send(*to, listener=listener)).code for to in ([ANNA, BO], rest, rest)]
     assert codes == [450, 451, 250]
     assert [[str(copy.to) for copy in batch.copies] for batch in gateway.mail.batches] == [[ANNA, BO], [BO], [BO]]
     assert gateway.mail.delivered == {ANNA: 1, BO: 1}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Column, MetaData, Table, Text, func, select
+from sqlalchemy import Column, Connection, MetaData, Table, Text, func, select
 
 from gateway.delivery.journal import DELIVERED_ALREADY, Begin, Begun, Identity, Journal
 from gateway.delivery.journal_rows import Purge
@@ -20,7 +21,7 @@ from gateway.routing.effects import Job, Record
 from gateway.routing.plan import DeliverStep, PlannedStep, RecipientPlan
 from gateway.routing.route import Discard, Refuse
 from gateway.store.schema import job, journal_entry, journal_step
-from gateway.store.store import Store
+from gateway.store.store import Store, Write
 from gateway.store.upgrade import CORE, upgrade
 
 NOW = 1_800_000_000.0
@@ -262,10 +263,8 @@ async def test_purge(journal: Journal, store: Store, state: State, closed: bool,
     assert len(rows) == int(not gone)
 
 
-def _create_notes():  # type: ignore[no-untyped-def]
-    from gateway.store.store import Write
-
-    def create(connection, payloads):  # type: ignore[no-untyped-def]
+def _create_notes() -> Write:
+    def create(connection: Connection, payloads: Sequence[Any], /) -> Sequence[None]:
         notes.create(connection)
         return [None] * len(payloads)
 

@@ -1,0 +1,200 @@
+"""The story of a transaction: what it tells, what it must not tell, and that telling never gets in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from gateway.delivery.transport import Outcome
+from gateway.errors import StoreUnavailable
+from gateway.mail.envelope import Client, MailParameters
+from gateway.mail.reply import ACCEPTED
+from gateway.store.store import Store, Write
+from gateway.store.upgrade import CORE, upgrade
+from gateway.trace import MAX_EVENTS, PURGED_AT_ONCE, Story, Tracer, find, latest, purge, session_json
+from tests.core.gateways import HELLO, NOW, plugin, running, session
+
+ANNA = "anna@example.test"
+TELLING = """
+@hookimpl
+def register(self, registry):
+    registry.tag("size", "for tests")
+    registry.job("note", "for tests")
+
+@hookimpl
+def message_received(self, message):
+    return Tag("size", len(message.body))
+
+@hookimpl
+def route_recipient(self, recipient):
+    if recipient.local == "anna":
+        return Redirect((Address("bo", "example.test"),), rule="rule 7", reason="on leave")
+
+@hookimpl
+def message_annotate(self, message):
+    return [AddHeader("X-Note", "1"), Job("note", {"n": 1}, message.id)]
+"""
+
+
+async def test_a_story_tells_all_that_an_admin_asks(tmp_path: Path) -> None:
+    plugin(tmp_path, "telling", TELLING)
+    async with running(tmp_path, "telling") as gateway:
+        gateway.mail.answer("bo@example.test", Outcome.DEFERRED)
+        sent = await gateway.send(ANNA, parameters=MailParameters(100, "8BITMIME", False, "HDRS", "e1"))
+        story = await gateway.story(sent.transaction)
+    assert story["sender"] == "out@sender.test"
+    assert story["recipients"] == [ANNA]
+    assert story["parameters"] == {"size": 100, "body": "8BITMIME", "smtputf8": False, "ret": "HDRS", "envid": "e1"}
+    assert story["session"]["listener"] == "mx"
+    assert story["tags"] == {"telling.size": story["size"]}
+    assert len(story["digest"]) == 64
+    hooks = [(event["plugin"], event["hook"]) for event in story["events"]]
+    assert hooks[:2] == [("telling", "message_received"), ("telling", "route_recipient")]
+    (recipient,) = story["plan"]["recipients"]
+    (station, _) = recipient["steps"][0]["descent"]
+    assert station == {"address": ANNA, "plugin": "telling", "rule": "rule 7", "reason": "on leave"}
+    (step,) = story["steps"]
+    assert (step["to"], step["via"], step["state"], step["ran"], step["where"]) == (
+        "bo@example.test", "mail", "deferred", True, "fake mail",
+    )  # fmt: skip
+    assert step["entry"] == sent.transaction.id
+    assert story["reply"]["text"] == f"mailbox busy [{sent.transaction.id}]"
+    assert story["at"] == NOW
+
+
+async def test_neither_the_log_nor_the_trace_quotes_the_message(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plugin(tmp_path, "telling", TELLING)
+    with caplog.at_level(logging.DEBUG):
+        async with running(tmp_path, "telling") as gateway:
+            sent = await gateway.send(ANNA, raw=b"Subject: canary-subject\r\n\r\ncanary-body\r\n")
+            story = await gateway.story(sent.transaction)
+    assert "canary" not in json.dumps(story)
+    assert "canary" not in caplog.text
+
+
+async def test_one_log_line_a_transaction(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "stellwerk.mail"):
+        async with running(tmp_path) as gateway:
+            sent = await gateway.send(ANNA, sender="")
+    (record,) = [record for record in caplog.records if record.name == "stellwerk.mail"]
+    assert record.getMessage() == (
+        f"{sent.transaction.id} mx client=192.0.2.7 from=<> recipients=1 size={len(HELLO)} "
+        f"reply=250 2.0.0 queued [{sent.transaction.id}]"
+    )
+
+
+async def test_what_a_plugin_says_may_be_anything(tmp_path: Path) -> None:
+    """A story that cannot be written as JSON would turn a delivered message into a 451."""
+    async with running(tmp_path) as gateway:
+        transaction = await gateway.begin(ANNA)
+        transaction.events.append({"event": "odd", "what": object(), "nested": [{1, 2}]})
+        tracer = Tracer(gateway.gateway.store)
+        tracer.keep(Story(transaction, NOW, reply=ACCEPTED))
+        tracer.flush()
+        told = await gateway.story(transaction)
+        assert told["events"] == [{"event": "odd", "what": "(object)", "nested": ["(set)"]}]
+
+
+async def test_many_events_are_cut_in_the_middle(tmp_path: Path) -> None:
+    async with running(tmp_path) as gateway:
+        transaction = await gateway.begin(ANNA)
+        transaction.events += [{"event": "rcpt", "number": number} for number in range(MAX_EVENTS)]
+        story = Story(transaction, NOW, events=[{"hook": "message_received", "plugin": "last"}])
+        events = story.to_json()["events"]
+        assert events[0] == {"event": "rcpt", "number": 0}
+        assert events[MAX_EVENTS // 2] == {"event": "cut", "events_left_out": 1}
+        assert events[-1] == {"hook": "message_received", "plugin": "last"}
+        assert len(events) == MAX_EVENTS + 1
+
+
+def test_a_session_is_told_without_what_is_empty() -> None:
+    client = Client("198.51.100.4", name="mail.sender.test", helo="helo.test", ident="ABC", forwarded=True)
+    told = session_json(session("lmtp", client=client, tls="TLSv1.3"))
+    assert told == {
+        "id": "s1",
+        "listener": "lmtp",
+        "protocol": "lmtp",
+        "role": "filter",
+        "direction": "inbound",
+        "peer": "192.0.2.7",
+        "client": "198.51.100.4",
+        "client_name": "mail.sender.test",
+        "helo": "helo.test",
+        "ident": "ABC",
+        "forwarded": True,
+        "tls": "TLSv1.3",
+    }
+
+
+async def test_find_and_latest(tmp_path: Path) -> None:
+    async with running(tmp_path) as gateway:
+        sent = []
+        for number in range(3):
+            gateway.clock.now += 1
+            sent.append(await gateway.send(ANNA, raw=b"%d\r\n" % number))
+        await gateway.written()
+        store = gateway.gateway.store
+        newest = [story["id"] for story in await latest(store, 2)]
+        assert newest == [each.transaction.id for each in reversed(sent)][:2]
+        assert await find(store, "nothing") is None
+        found = await find(store, sent[0].transaction.id)
+        assert found is not None
+        assert found["at"] == NOW + 1
+
+
+async def test_a_closed_store_costs_the_story_and_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path) as gateway:
+        transaction = await gateway.begin(ANNA)
+    tracer = Tracer(gateway.gateway.store)
+    tracer.keep(Story(transaction, NOW, reply=ACCEPTED))
+    tracer.flush()
+    assert "1 traces not kept, the log has their replies" in caplog.text
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path / 'trace.db'}"
+    upgrade(url, [CORE])
+    return url
+
+
+async def test_purge_deletes_the_old_in_pieces(database: str, tmp_path: Path) -> None:
+    count = PURGED_AT_ONCE + 5
+    with sqlite3.connect(tmp_path / "trace.db") as connection:
+        connection.executemany(
+            "INSERT INTO trace VALUES (?, ?, 'mx', '', '[]', '', '{}')",
+            [(str(number), NOW - 10 if number else NOW) for number in range(count + 1)],
+        )
+    connection.close()
+    store = Store.open(database)
+    deleted = [(await store.write([Write(purge, NOW - 5)]))[0] for _ in range(3)]
+    left = await latest(store, 10)
+    await asyncio.to_thread(store.close)
+    assert deleted == [PURGED_AT_ONCE, 5, 0]
+    assert len(left) == 1
+
+
+async def test_a_store_without_traces_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "empty.db").touch()
+    for name, cause in (("empty", "no such table: trace"), ("missing", "unable to open database file")):
+        store = Store.open(f"sqlite:///{tmp_path / name}.db", read_only=True)
+        with pytest.raises(StoreUnavailable, match=f"{cause}.*db upgrade") as caught:
+            await latest(store, 1)
+        assert "\n" not in str(caught.value)
+        await asyncio.to_thread(store.close)
+
+
+async def test_a_read_only_process_keeps_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path, role="cli") as gateway:
+        transaction = await gateway.begin(ANNA)
+        Tracer(gateway.gateway.store).keep(Story(transaction, NOW, reply=ACCEPTED))
+    assert not (tmp_path / "test.db").exists()
