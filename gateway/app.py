@@ -119,7 +119,9 @@ class Gateway:
         await self.pipeline.settled()
         if self.role != "cli":
             await self.plugins.runner.tell("gateway_shutdown", [], backwards=True, gateway=self)
-        await asyncio.gather(*(hop.close() for hop in self.next_hops.values()))
+        for ended in await asyncio.gather(*(hop.close() for hop in self.next_hops.values()), return_exceptions=True):
+            if isinstance(ended, BaseException):  # what follows still has to be written
+                log.error("a next hop could not be closed", exc_info=ended)
         await self.dns.close()
         self.plugins.close()
         await asyncio.to_thread(self.store.close)

@@ -187,6 +187,8 @@ class Pipeline:
 
     async def _plan(self, walk: _Walk) -> Planned | None:
         """Each call of a hook has its time-out; all of them together have the deadline. None when it has passed."""
+        if not self._planner.asks_plugins:
+            return await self._planner.plan(walk.transaction, walk.message, walk.story.events)
         try:
             async with asyncio.timeout_at(walk.deadline) as limit:
                 planned = await self._planner.plan(walk.transaction, walk.message, walk.story.events)
@@ -284,8 +286,9 @@ class Pipeline:
         """Close the story with its replies, each tagged with the id."""
         count = story.transaction.recipient_count
         mark = story.transaction.id
-        story.reply = reply.tagged(mark)
-        told = tuple(each.tagged(mark) for each in (replies if replies is not None else [reply] * count))
+        story.reply = tagged = reply.tagged(mark)
+        each_reply = replies if replies is not None else [reply] * count
+        told = tuple(tagged if each is reply else each.tagged(mark) for each in each_reply)
         story.replies = told
         self._tracer.keep(story)
         return Verdict(story.reply, told)

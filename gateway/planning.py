@@ -55,6 +55,10 @@ class Planner:
         self._directory = directory
         self._stamp = stamp
         self._routes = runner.chain("route_recipient")
+        self.asks_plugins = any(
+            runner.chain(hook) for hook in ("message_received", "route_recipient", "message_annotate", "plan_review")
+        )
+        """Whether `plan` calls anybody; if not, it needs no time limit."""
 
     async def connect(self, session: Session, story: Story) -> Reply | None:
         """The refusal of a new connection, if any."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -171,6 +171,7 @@ class Journal:
             for recipient in request.recipients
         }
         decided = decide([entry.view for entry in known], wanted, request.now, self._join_seconds)
+        with_effects = {entry.view.id for entry in known if entry.has_effects}
         begun = Begun()
         fresh: KnownEntry | None = None
         for recipient, (decision, view) in decided.items():
@@ -192,10 +193,10 @@ class Journal:
                 begun.steps[recipient] = self._plan_steps(request, entry, recipient, plan, changes)
             else:
                 begun.steps[recipient] = self._continue(request, entry, recipient, changes)
-        planned = {r for r, decision in begun.decisions.items() if decision in _PLANNED}
-        if planned:
+        first = next(_first_attempts(begun, with_effects), None)
+        if first is not None:
             begun.has_jobs = bool(request.jobs)
-            _add_effects(request, begun.steps[min(planned)][0].entry_id, changes)
+            _add_effects(request, first.entry_id, changes)
         return begun
 
     def _plan_steps(
@@ -291,6 +292,17 @@ def _first_state(step: Step, copy: Copy, entry: EntryView) -> tuple[State, Reply
     if entry.has_copy(copy):
         return State.DONE, DELIVERED_ALREADY
     return State.SENDING, None
+
+
+def _first_attempts(begun: Begun, with_effects: Collection[str]) -> Iterator[StoredStep]:
+    """Planned steps that bring records and jobs: not what only waits, nor a new plan for what had them before."""
+    for recipient, decision in sorted(begun.decisions.items()):
+        if decision not in _PLANNED:
+            continue
+        for step in begun.steps[recipient]:
+            again = decision is Decision.REPLAN and step.entry_id in with_effects
+            if step.state is not State.DEFERRED and not again:
+                yield step
 
 
 def _add_effects(request: Begin, entry_id: str, changes: Changes) -> None:

@@ -30,7 +30,7 @@ from sqlalchemy import (
 from gateway.delivery.journal_rules import EntryView, State, StepView
 from gateway.mail.reply import Reply
 from gateway.routing.effects import OnConflict, Record
-from gateway.routing.plan import Step, step_from_json
+from gateway.routing.plan import DeliverStep, Step, step_from_json
 from gateway.store.engine import is_outage
 from gateway.store.schema import job as job_table
 from gateway.store.schema import journal_entry, journal_step
@@ -132,6 +132,12 @@ class KnownEntry:
 
     view: EntryView
     rows: dict[tuple[str, int], tuple[Step, Reply | None]] = field(default_factory=dict)
+
+    @property
+    def has_effects(self) -> bool:
+        """Whether records and jobs stand: they go with the first step that is handed on or is final at once."""
+        handed_on = any(isinstance(step, DeliverStep) for step, _ in self.rows.values())
+        return handed_on or any(step.state.is_final for step in self.view.steps)
 
     def forget(self, recipient: str) -> None:
         self.view.steps = [step for step in self.view.steps if step.recipient != recipient]

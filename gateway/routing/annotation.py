@@ -80,14 +80,16 @@ def _with_edits(
     recipient: RecipientPlan, scoped: Sequence[_Scoped], core: Edits, everywhere: Edits, message: Message
 ) -> RecipientPlan:
     steps = []
+    whole = sum(isinstance(item.scope, EveryCopy) for item in scoped)
     for planned in recipient.steps:
         if not isinstance(planned.step, DeliverStep):
             steps.append(planned)
             continue
         mine = [item.edit for item in scoped if _applies(item.scope, planned, planned.step)]
-        whole = sum(isinstance(item.scope, EveryCopy) for item in scoped)
         edits = everywhere if len(mine) == whole else combine(core, mine, message)
-        steps.append(PlannedStep(replace(planned.step, edits=edits), planned.descent))
+        step = planned.step
+        copy = DeliverStep(step.to, step.sender, step.via, edits, step.notify, step.orcpt)
+        steps.append(PlannedStep(copy, planned.descent))
     return RecipientPlan(recipient.original, tuple(steps))
 
 

@@ -66,6 +66,10 @@ class Resolver:
     async def _expand(
         self, recipient: Recipient, sender: Address | None, ask: Ask, budget: int
     ) -> tuple[PlannedStep, ...]:
+        if not self._plugins and budget > 0:
+            route = self._fallback(recipient.address)
+            here = Descent(recipient.address, "core", route.rule, route.reason)
+            return (PlannedStep(self._step(route, recipient.address, sender, recipient), (here,)),)
         waiting = [_Open(recipient.address, 0, (), frozenset())]
         found: dict[object, PlannedStep] = {}
         while waiting:

@@ -235,6 +235,40 @@ async def test_records_are_written_once_whatever_is_retried(noting: Running) -> 
     assert noted(noting.directory) == 1
 
 
+GREYLISTING = """
+known = set()
+
+@hookimpl
+def route_recipient(self, message):
+    if "grey" in message.headers.get("X-Do", "") and len(self.known) < 2:
+        self.known.add(message.id)
+        return Refuse(Reply(450, "4.7.1", "greylisted"))
+"""
+
+
+async def test_records_go_with_the_attempt_that_is_not_put_off(tmp_path: Path) -> None:
+    plugin(tmp_path, "grey", GREYLISTING)
+    plugin(tmp_path, "notes", NOTING.replace('"row":', '"grey":'), NOTES)
+    async with running(tmp_path, "grey", "notes") as gateway:
+        with sqlite3.connect(tmp_path / "test.db") as database:
+            database.execute("CREATE TABLE notes_rows (id TEXT PRIMARY KEY, text TEXT NOT NULL)")
+        database.close()
+        counts = []
+        for code in (450, 450, 250):
+            assert (await gateway.send(ANNA, raw=asking("grey"))).code == code
+            counts.append(noted(tmp_path))
+        assert counts == [0, 0, 1]
+
+
+async def test_records_of_a_plan_that_had_not_begun_by_the_deadline_stand_once(noting: Running) -> None:
+    noting.mail.overdue = DEFERRED
+    assert (await noting.send(ANNA, raw=asking("row"))).code == 451
+    assert noted(noting.directory) == 1
+    noting.mail.overdue = None
+    assert (await noting.send(ANNA, raw=asking("row"))).code == 250
+    assert noted(noting.directory) == 1
+
+
 # What plugins decide
 
 REVIEWS = {

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.mail.address import Address
-from gateway.mail.edits import Edits, Splice
 from gateway.mail.body import MemoryBody
+from gateway.mail.edits import Edits, Splice
 from gateway.mail.envelope import Client, Envelope, Recipient, Session
 from gateway.mail.message import Message
 from gateway.mail.reply import UNKNOWN_USER
@@ -126,7 +126,6 @@ def test_sound_routes(route: Route) -> None:
         (Discard(object()), "rule and reason of a route are text"),  # type: ignore[arg-type]
         (Hold("why", rule=7), "rule and reason of a route are text"),  # type: ignore[arg-type]
     ],
-    ids=str,
 )
 def test_flawed_routes(route: Route, flaw: str) -> None:
     found = flaw_of_route(route, HOPS)
