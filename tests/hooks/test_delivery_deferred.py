@@ -5,40 +5,16 @@ from __future__ import annotations
 import pytest
 
 from gateway.hooks.policy import OnError
-from gateway.mail.message import Message
-from gateway.mail.reply import NEXT_HOP_DOWN, Reply
-from gateway.routing.plan import DeliverStep
-from tests.hooks.walk import ANNA, SENDER, call, chain, message
-
-STEP = DeliverStep(ANNA, SENDER, "mail")
+from gateway.mail.reply import NEXT_HOP_DOWN
+from tests.hooks.told import check_that_failures_stop_nobody, check_what_it_sees
 
 
 async def test_it_sees_the_message_the_step_and_the_next_hops_reply() -> None:
-    seen: list[object] = []
-
-    def hook(message: Message, step: DeliverStep, reply: Reply) -> None:
-        seen.extend([message.id, step, reply])
-
-    runner = chain(call("delivery_deferred", hook))
-    await runner.tell("delivery_deferred", [], message=message(), step=STEP, reply=NEXT_HOP_DOWN)
-    assert seen == ["m1", STEP, NEXT_HOP_DOWN]
+    await check_what_it_sees("delivery_deferred", NEXT_HOP_DOWN)
 
 
 @pytest.mark.parametrize("on_error", ["tempfail", "skip"])
 async def test_g1_a_failure_is_logged_and_the_others_are_told(
     on_error: OnError, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told: list[str] = []
-
-    def broken() -> None:
-        raise RuntimeError("broken")
-
-    runner = chain(
-        call("delivery_deferred", broken, "broken", on_error=on_error),
-        call("delivery_deferred", lambda: NEXT_HOP_DOWN, "chatty", on_error=on_error),
-        call("delivery_deferred", lambda: told.append("next"), "next"),
-    )
-    await runner.tell("delivery_deferred", [], message=message(), step=STEP, reply=NEXT_HOP_DOWN)
-    assert told == ["next"]
-    assert "RuntimeError: broken" in caplog.text
-    assert "returned Reply, allowed: nothing" in caplog.text
+    await check_that_failures_stop_nobody("delivery_deferred", NEXT_HOP_DOWN, on_error, caplog)
