@@ -140,7 +140,7 @@ class Pipeline:
 
     def abandon(self, transaction: Transaction) -> None:
         """RSET, EHLO, QUIT or a lost connection before the end of data: worth a story when something was refused."""
-        if any(event.get("event") == "rcpt" for event in transaction.events):
+        if any(event.get("event") in {"rcpt", "refused"} for event in transaction.events):
             self._tracer.keep(Story(transaction, self._clock()))
 
     def confirm(self, transaction: Transaction) -> None:

@@ -6,12 +6,13 @@ import asyncio
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, select
+from sqlalchemy import Row, Select, delete, func, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
@@ -50,9 +51,11 @@ class Story:
     steps: list[dict[str, Any]] = field(default_factory=list)
     reply: Reply | None = None
     replies: Sequence[Reply] = ()
+    outcome: str = ""
     started: float = field(default_factory=time.perf_counter)
 
     def to_json(self) -> dict[str, Any]:
+        """JSON values only."""
         transaction = self.transaction
         parameters = transaction.parameters
         return {
@@ -76,6 +79,7 @@ class Story:
             "steps": self.steps,
             "reply": None if self.reply is None else self.reply.to_json(),
             "replies": [reply.to_json() for reply in self.replies],
+            "outcome": self.outcome or outcome_of(self),
             "milliseconds": round((time.perf_counter() - self.started) * 1000, 1),
         }
 
@@ -112,6 +116,40 @@ def session_json(session: Session) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if value}
 
 
+def refused_at_rcpt(story: Story) -> list[dict[str, Any]]:
+    """The events of recipients that were refused."""
+    return [
+        event
+        for event in story.transaction.events
+        if event.get("event") == "rcpt" and not str(event.get("reply", "2")).startswith("2")
+    ]
+
+
+def outcome_of(story: Story) -> str:
+    """How it ended, in one line: the reply, or the kinds of replies where they differ, and who was refused at RCPT."""
+    refused = refused_at_rcpt(story)
+    codes = Counter(reply.code for reply in story.replies) if len(story.replies) > 1 else {}
+    if story.reply is None:
+        told = "no data came"
+    elif len(codes) > 1:
+        worst = max(story.replies, key=lambda reply: (reply.is_temporary, reply.code))
+        told = f"{', '.join(f'{count}x {code}' for code, count in sorted(codes.items()))}; {worst}"
+    else:
+        told = str(story.reply)
+    if refused:
+        first = refused[0]
+        told += f"; refused {len(refused)}: <{first['recipient']}> {first['reply']}"
+    return told
+
+
+def _addressed(transaction: Transaction) -> str:
+    count = transaction.recipient_count
+    if not count:
+        return "-"
+    more = f"+{count - 1}" if count > 1 else ""
+    return f"<{transaction.first_recipient.address}>{more}"
+
+
 class Tracer:
     """Keeps stories. The log line is written at once; rows are gathered for a moment and inserted together."""
 
@@ -125,15 +163,16 @@ class Tracer:
         transaction = story.transaction
         session = transaction.session
         sender = "" if transaction.sender is None else str(transaction.sender)
+        story.outcome = outcome = outcome_of(story)
         log.info(
-            "%s %s client=%s from=<%s> recipients=%d size=%d reply=%s",
+            "%s %s client=%s from=<%s> to=%s size=%d reply=%s",
             transaction.id,
             session.listener,
             session.client.address or "unknown",
             sender,
-            transaction.recipient_count,
+            _addressed(transaction),
             story.size,
-            story.reply,
+            outcome,
         )
         if self._store is None or self._store.read_only:
             return
@@ -146,8 +185,8 @@ class Tracer:
                 "at": story.at,
                 "listener": session.listener,
                 "sender": sender,
-                "recipients": _encode(told["recipients"]),
-                "outcome": str(story.reply or ""),
+                "recipients": _encode(told["recipients"] + [event["recipient"] for event in refused_at_rcpt(story)]),
+                "outcome": outcome,
                 "story": _encode(told),
             }
         )
@@ -173,9 +212,27 @@ async def find(store: Store, transaction_id: str) -> dict[str, Any] | None:
     return json.loads(rows[0].story) if rows else None
 
 
-async def latest(store: Store, count: int) -> list[dict[str, Any]]:
-    """The newest stories, newest first."""
-    query = select(trace_table.c.story).order_by(trace_table.c.at.desc()).limit(count)
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which stories are wanted: parts of addresses in any case, a queue id of the server in front, a POSIX time."""
+
+    to: str = ""
+    sender: str = ""
+    queue_id: str = ""
+    since: float = 0.0
+
+
+async def latest(store: Store, count: int, search: Search | None = None) -> list[dict[str, Any]]:
+    """The newest stories that fit, newest first. Recipients that were refused are found too."""
+    wanted = search or Search()
+    columns = trace_table.c
+    query = select(columns.story).where(columns.at >= wanted.since).order_by(columns.at.desc()).limit(count)
+    if wanted.to:
+        query = query.where(func.lower(columns.recipients).contains(wanted.to.lower(), autoescape=True))
+    if wanted.sender:
+        query = query.where(func.lower(columns.sender).contains(wanted.sender.lower(), autoescape=True))
+    if wanted.queue_id:
+        query = query.where(columns.story.contains(f'"ident":{_encode(wanted.queue_id)}', autoescape=True))
     return [json.loads(row.story) for row in await _read(store, query)]
 
 

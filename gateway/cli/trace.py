@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,19 +16,35 @@ from gateway.cli.output import print_json, print_table, printable
 
 if TYPE_CHECKING:
     from gateway.config.models import Config
+    from gateway.trace import Search
 
 Story = dict[str, Any]
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 @click.command()
 @config_option
 @json_option
-@click.option("--last", "count", type=click.IntRange(1, 10_000), help="The newest N stories, newest first.")
+@click.option("--last", "count", type=click.IntRange(1, 10_000), help="The newest N stories (20), newest first.")
+@click.option("--to", default="", help="Only to addresses that contain this, refused ones too.")
+@click.option("--from", "sender", default="", help="Only from addresses that contain this.")
+@click.option("--queue-id", default="", help="Only mail that had this queue id at the Postfix in front.")
+@click.option("--since", default="", metavar="AGE", help="Only of the last 30m, 2h, 3d.")
 @click.argument("transaction_id", required=False)
-def trace(config_path: Path, as_json: bool, count: int | None, transaction_id: str | None) -> None:
-    """Show the story of one transaction. TRANSACTION_ID stands in brackets in every reply and log line."""
-    if (count is None) == (transaction_id is None):
-        raise click.UsageError("name a transaction id, or say --last N")
+def trace(
+    config_path: Path,
+    as_json: bool,
+    count: int | None,
+    to: str,
+    sender: str,
+    queue_id: str,
+    since: str,
+    transaction_id: str | None,
+) -> None:
+    """Show one transaction's story, or find stories. TRANSACTION_ID stands in brackets in every reply and log line."""
+    finds = count is not None or any((to, sender, queue_id, since))
+    if finds == (transaction_id is not None):
+        raise click.UsageError("name a transaction id, or say --last N, --to, --from, --queue-id or --since")
     config = read_config(config_path)
     if transaction_id is not None:
         story = asyncio.run(load_story(config, transaction_id.strip("[]").lower()))
@@ -38,12 +55,15 @@ def trace(config_path: Path, as_json: bool, count: int | None, transaction_id: s
         else:
             show(story)
         return
-    stories = asyncio.run(_latest(config, count or 1))
+    from gateway.trace import Search
+
+    search = Search(to, sender, queue_id, time.time() - _seconds(since) if since else 0.0)
+    stories = asyncio.run(_latest(config, count or 20, search))
     if as_json:
         print_json(stories)
         return
     rows = [
-        (_time(story), story["id"], story["session"]["listener"], story["sender"] or "<>", _to(story), _reply(story))
+        (_time(story), story["id"], story["session"]["listener"], story["sender"] or "<>", _to(story), _outcome(story))
         for story in stories
     ]
     print_table(("time", "id", "listener", "from", "to", "reply"), rows)
@@ -66,12 +86,12 @@ async def load_story(config: Config, transaction_id: str) -> Story | None:
         await asyncio.to_thread(store.close)
 
 
-async def _latest(config: Config, count: int) -> list[Story]:
+async def _latest(config: Config, count: int, search: Search) -> list[Story]:
     from gateway.trace import latest
 
     store = _open(config)
     try:
-        return await latest(store, count)
+        return await latest(store, count, search)
     finally:
         await asyncio.to_thread(store.close)
 
@@ -105,7 +125,7 @@ def lines(story: Story) -> list[str]:
         found += _event(event)
     found += [_step(step) for step in story["steps"]]
     found += [_journal(row) for row in story.get("journal", [])]
-    found.append(f"  reply    {_reply(story)}  after {story['milliseconds']} ms")
+    found.append(f"  reply    {_outcome(story)}  after {story['milliseconds']} ms")
     return found
 
 
@@ -128,7 +148,7 @@ def _step(step: dict[str, Any]) -> str:
 
 def _journal(row: dict[str, Any]) -> str:
     doubts = f", {row['doubts']} attempt(s) of unknown outcome" if row["doubts"] else ""
-    closed = "closed" if row["closed"] else "not confirmed by the client"
+    closed = "closed" if row["closed"] else "open for a retry (whether the client saw the reply is not known)"
     return f"  journal  {row['recipient']} -> {row['final'] or '-'}: {row['state']}, {closed}{doubts}"
 
 
@@ -148,6 +168,18 @@ def _time(story: Story) -> str:
 def _to(story: Story) -> str:
     recipients = story["recipients"]
     return recipients[0] + (f" +{len(recipients) - 1}" if len(recipients) > 1 else "") if recipients else "-"
+
+
+def _outcome(story: Story) -> str:
+    return str(story.get("outcome") or _reply(story))
+
+
+def _seconds(age: str) -> float:
+    """`30m` as seconds; a bare number is minutes."""
+    number, unit = (age[:-1], age[-1]) if age[-1:].isalpha() else (age, "m")
+    if not number.isdigit() or unit not in _UNITS:
+        raise click.BadParameter(f"{age!r}: expected a number with s, m, h or d, like 30m", param_hint="--since")
+    return float(number) * _UNITS[unit]
 
 
 def _reply(story: Story) -> str:

@@ -179,6 +179,7 @@ class Runner:
         event["on_error"] = call.policy.on_error
         if call.is_shadow:
             event["shadow"] = True
+            log.warning("plugin %s (shadow) failed in %s: %s", call.plugin, call.hook, cause)
             return
         log.warning("plugin %s failed in %s (%s): %s", call.plugin, call.hook, call.policy.on_error, cause)
         if call.policy.on_error == "tempfail":

@@ -51,6 +51,11 @@ class Transaction:
         return len(self._recipients)
 
     @property
+    def first_recipient(self) -> Recipient:
+        """Raises IndexError while there is none."""
+        return self._recipients[0]
+
+    @property
     def tags(self) -> Mapping[str, TagValue]:
         return MappingProxyType(self._tags)
 

@@ -60,6 +60,8 @@ log = logging.getLogger(__name__)
 MAX_COMMAND = 512  # RFC 5321 4.5.3.1.4, line end included
 _LONG_COMMANDS = frozenset((b"MAIL", b"RCPT", b"XFORWARD"))  # their parameters take up to reading.MAX_LINE
 _TURN = 64  # commands of one client, pipelined, before the others get theirs
+# Postfix warns when XFORWARD is answered 421; at the MAIL behind it the same answer is routine.
+_WHILE_DRAINING = frozenset((b"QUIT", b"XFORWARD"))
 _FAREWELL_SECONDS = 1.0  # for the client's QUIT after the reply to its last message, when the server stops
 # What speaks HTTP, TLS or SSH, or sends us the header of a web request, is no mail client.
 _FOREIGN = re.compile(rb"(?:GET|POST|HEAD|PUT|OPTIONS|CONNECT|PRI)\Z|SSH-|[A-Z][A-Z0-9-]*:\Z|[^\t\r\n\x20-\x7e]")
@@ -132,6 +134,7 @@ class SmtpServer(Connection):
             try:
                 await self._command(line)
             except ArgumentError as error:
+                self._note(line, error.reply)
                 self._refuse(error.reply)
             except (GoodbyeError, ClientGoneError):
                 raise
@@ -155,7 +158,7 @@ class SmtpServer(Connection):
     async def _command(self, line: bytes) -> None:
         word, _, argument = line.rstrip(b"\r\n").partition(b" ")
         verb = word.upper()
-        if self.draining and verb != b"QUIT":
+        if self.draining and verb not in _WHILE_DRAINING:
             raise GoodbyeError(SHUTTING_DOWN)
         method = self.verbs.get(verb)
         if method is None:
@@ -196,6 +199,15 @@ class SmtpServer(Connection):
         if farewell is not None:
             raise GoodbyeError(farewell)
         self._say(self._tagged(reply))
+
+    def _note(self, line: bytes, reply: Reply) -> None:
+        """Keep a command that was refused for its words, so that the id in the reply leads somewhere."""
+        command = line[:MAX_COMMAND].rstrip().decode("ascii", "backslashreplace")
+        if self._transaction is not None:
+            self._transaction.events.append({"event": "refused", "command": command, "reply": str(reply)})
+        else:
+            session = self.mail_session
+            log.info("%s %s client=%s %s: %s", session.id, session.listener, session.client.address, command, reply)
 
     def _count_idle(self) -> None:
         farewell = self._budget.idle()

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,21 @@ import pytest
 from gateway.delivery.transport import Outcome
 from gateway.errors import StoreUnavailable
 from gateway.mail.envelope import Client, MailParameters
-from gateway.mail.reply import ACCEPTED
+from gateway.mail.reply import ACCEPTED, STORE_DOWN, Reply
 from gateway.store.store import Store, Write
 from gateway.store.upgrade import CORE, upgrade
-from gateway.trace import MAX_EVENTS, PURGED_AT_ONCE, Story, Tracer, find, latest, purge, session_json
+from gateway.trace import (
+    MAX_EVENTS,
+    PURGED_AT_ONCE,
+    Search,
+    Story,
+    Tracer,
+    find,
+    latest,
+    outcome_of,
+    purge,
+    session_json,
+)
 from tests.core.gateways import HELLO, NOW, plugin, running, session
 
 ANNA = "anna@example.test"
@@ -85,9 +97,69 @@ async def test_one_log_line_a_transaction(tmp_path: Path, caplog: pytest.LogCapt
             sent = await gateway.send(ANNA, sender="")
     (record,) = [record for record in caplog.records if record.name == "stellwerk.mail"]
     assert record.getMessage() == (
-        f"{sent.transaction.id} mx client=192.0.2.7 from=<> recipients=1 size={len(HELLO)} "
+        f"{sent.transaction.id} mx client=192.0.2.7 from=<> to=<anna@example.test> size={len(HELLO)} "
         f"reply=250 2.0.0 queued [{sent.transaction.id}]"
     )
+
+
+OUTCOMES = [
+    ("one reply", [ACCEPTED], [], "250 2.0.0 accepted"),
+    ("the same for all", [ACCEPTED, ACCEPTED], [], "250 2.0.0 accepted"),
+    ("lmtp, mixed", [ACCEPTED, STORE_DOWN, ACCEPTED], [], "2x 250, 1x 451; 451 4.3.0 the store is not available"),
+    ("nobody was accepted", None, ["550 5.1.1 no"], "no data came; refused 1: <x0@example.test> 550 5.1.1 no"),
+    (
+        "some were refused",
+        [ACCEPTED],
+        ["550 5.1.1 no", "451 4.3.0 later"],
+        "250 2.0.0 accepted; refused 2: <x0@example.test> 550 5.1.1 no",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("replies", "refusals", "expected"), [row[1:] for row in OUTCOMES], ids=[row[0] for row in OUTCOMES]
+)
+async def test_the_outcome_is_one_line(
+    tmp_path: Path, replies: list[Reply] | None, refusals: list[str], expected: str
+) -> None:
+    async with running(tmp_path) as gateway:
+        transaction = await gateway.begin(ANNA)
+        transaction.events += [
+            {"event": "rcpt", "recipient": f"x{number}@example.test", "reply": reply}
+            for number, reply in enumerate(refusals)
+        ]
+        story = Story(transaction, NOW, reply=replies[0] if replies else None, replies=replies or ())
+        assert outcome_of(story).startswith(expected)
+
+
+SEARCHES = [
+    (Search(), 3),
+    (Search(to="ANNA"), 2),
+    (Search(to="nobody@example.test"), 1),
+    (Search(to="%"), 0),
+    (Search(sender="boss@"), 1),
+    (Search(queue_id="4F2A1"), 1),
+    (Search(queue_id="4F2A"), 0),
+    (Search(since=NOW + 1), 1),
+    (Search(to="anna", since=NOW + 1), 1),
+]
+
+
+@pytest.mark.parametrize(("search", "found"), SEARCHES, ids=[str(row[0])[7:-1] for row in SEARCHES])
+async def test_search(tmp_path: Path, search: Search, found: int) -> None:
+    async with running(tmp_path) as gateway:
+        tracer = Tracer(gateway.gateway.store)
+        first = await gateway.begin(ANNA, sender="boss@out.test")
+        tracer.keep(Story(first, NOW, reply=ACCEPTED))
+        refused = await gateway.begin()
+        refused.events.append({"event": "rcpt", "recipient": "nobody@example.test", "reply": "550 5.1.1 no"})
+        tracer.keep(Story(refused, NOW))
+        later = await gateway.begin(ANNA)
+        later.session = replace(later.session, client=Client("192.0.2.9", ident="4F2A1", forwarded=True))
+        tracer.keep(Story(later, NOW + 2, reply=ACCEPTED))
+        tracer.flush()
+        await gateway.gateway.store.write([])
+        assert len(await latest(gateway.gateway.store, 10, search)) == found
 
 
 async def test_what_a_plugin_says_may_be_anything(tmp_path: Path) -> None:

@@ -75,12 +75,13 @@ def test_an_unknown_outcome_and_an_abandoned_transaction(
 ) -> None:
     config = str(config_file(tmp_path, "telling"))
     unknown = run(capsys, monkeypatch, "trace", "--config", config, stories[1]).output
-    assert ": unknown, not confirmed by the client, 1 attempt(s) of unknown outcome" in unknown
+    assert ": unknown, open for a retry (whether the client saw the reply is not known)" in unknown
+    assert ", 1 attempt(s) of unknown outcome" in unknown
     abandoned = run(capsys, monkeypatch, "trace", "--config", config, stories[2]).output
     assert "  client   198.51.100.4 mail.sender.test helo=helo.test, 4ABC at 192.0.2.7" in abandoned
     assert "  rcpt     recipient broken@example.test, reply 451 4.3.0 local processing failed" in abandoned
     assert "failed (tempfail): RuntimeError: broken (telling.py:" in abandoned
-    assert "  reply    abandoned before the end of data  after " in abandoned
+    assert "  reply    no data came; refused 1: <broken@example.test> 451 4.3.0" in abandoned
 
 
 def test_the_newest_first(
