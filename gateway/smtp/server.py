@@ -60,8 +60,6 @@ log = logging.getLogger(__name__)
 MAX_COMMAND = 512  # RFC 5321 4.5.3.1.4, line end included
 _LONG_COMMANDS = frozenset((b"MAIL", b"RCPT", b"XFORWARD"))  # their parameters take up to reading.MAX_LINE
 _TURN = 64  # commands of one client, pipelined, before the others get theirs
-# Postfix warns when XFORWARD is answered 421; at the MAIL behind it the same answer is routine.
-_WHILE_DRAINING = frozenset((b"QUIT", b"XFORWARD"))
 _FAREWELL_SECONDS = 1.0  # for the client's QUIT after the reply to its last message, when the server stops
 # What speaks HTTP, TLS or SSH, or sends us the header of a web request, is no mail client.
 _FOREIGN = re.compile(rb"(?:GET|POST|HEAD|PUT|OPTIONS|CONNECT|PRI)\Z|SSH-|[A-Z][A-Z0-9-]*:\Z|[^\t\r\n\x20-\x7e]")
@@ -158,7 +156,7 @@ class SmtpServer(Connection):
     async def _command(self, line: bytes) -> None:
         word, _, argument = line.rstrip(b"\r\n").partition(b" ")
         verb = word.upper()
-        if self.draining and verb not in _WHILE_DRAINING:
+        if self.draining and verb != b"QUIT":
             raise GoodbyeError(SHUTTING_DOWN)
         method = self.verbs.get(verb)
         if method is None:
