@@ -1,4 +1,4 @@
-"""What must be right before a worker serves, beyond single settings: plugins that load, a spool that takes files."""
+"""What must be right before a worker serves, beyond single settings: plugins that load, files that can be written."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from gateway.app import Gateway
 from gateway.config.models import Config
 from gateway.errors import StartupError
+from gateway.rights import cannot_write, own_name, user_name
+from gateway.store.engine import parse_url, sqlite_path
 
 
 async def check_plugins(config: Config) -> tuple[str, ...]:
@@ -35,3 +37,30 @@ def check_spool(spool: Path) -> None:
         raise StartupError(
             f"the spool {spool} takes no files ({error.strerror}); it must belong to user {os.geteuid()} with mode 0700"
         ) from None
+
+
+def store_files(url: str) -> list[Path]:
+    """The SQLite file at `url` and its side files, as far as they are there; none for a database server."""
+    path = sqlite_path(parse_url(url))
+    if path is None:
+        return []
+    return [file for suffix in ("", "-wal", "-shm", ".lock") if (file := Path(f"{path}{suffix}")).exists()]
+
+
+def check_store_files(url: str) -> None:
+    """Make sure that this user may write an existing SQLite database. Raises `StartupError`."""
+    path = sqlite_path(parse_url(url))
+    if path is None:
+        return
+    try:
+        is_there = path.parent.exists()
+    except PermissionError:
+        is_there = True
+    if is_there and (problem := cannot_write(path.parent)):
+        raise StartupError(problem)
+    for file in store_files(url):
+        if not os.access(file, os.R_OK | os.W_OK):
+            raise StartupError(
+                f"{file} belongs to {user_name(file.stat().st_uid)}, workers run as {own_name()}: "
+                f"chown {own_name()} {path}*"
+            )

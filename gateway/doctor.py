@@ -8,28 +8,31 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
-import stat
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 from gateway.app import Gateway
-from gateway.checking import check_spool
+from gateway.checking import check_store_files
 from gateway.config.addresses import is_loopback, parse_socket_address
 from gateway.config.models import Config, ListenerConfig, MaildirNextHopConfig
+from gateway.delivery.maildir import Maildir
 from gateway.delivery.smtp_client import SmtpNextHop
 from gateway.dns.answers import Unknown
 from gateway.dns.resolver import Resolver
-from gateway.errors import StellwerkError
+from gateway.doctor_files import space_findings, state_findings
+from gateway.errors import StartupError, StellwerkError
+from gateway.findings import Finding as Finding
+from gateway.findings import Found, failed, ok, warning
 from gateway.store.group import Write
 from gateway.store.store import Store
 from gateway.store.upgrade import status as store_status
+from gateway.supervisor.account import account_of_workers
 from gateway.supervisor.holders import holders_of
-from gateway.supervisor.state import running, secret_problem
-
-Status = Literal["ok", "warning", "failed"]
+from gateway.supervisor.state import running
 
 _GREETING_SECONDS = 10.0
 _ROOM_FOR_OUR_HEADERS = 65_536
@@ -40,18 +43,6 @@ _MANY_SQLITE_WORKERS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found. `text` says what to do when the status is not ok."""
-
-    check: str
-    status: Status
-    text: str
-
-    def to_json(self) -> dict[str, str]:
-        return {"check": self.check, "status": self.status, "text": self.text}
-
-
-@dataclass(frozen=True, slots=True)
 class Installation:
     """What the checks look at. `gateway` carries no mail here; its store is only read."""
 
@@ -59,31 +50,45 @@ class Installation:
     gateway: Gateway
 
 
-Found = tuple[Status, str]
 Check = Callable[[Installation], AsyncIterator[Found]]
-
-
-def ok(text: str) -> Found:
-    return "ok", text
-
-
-def warning(text: str) -> Found:
-    return "warning", text
-
-
-def failed(text: str) -> Found:
-    return "failed", text
 
 
 async def examine(config: Config) -> list[Finding]:
     """Run every check. Raises `ConfigError` when a plugin does not load: there is no chain to check then."""
-    gateway = Gateway(config, role="cli", source=config.source.name if config.source else "configuration")
+    source = config.source.name if config.source else "configuration"
+    gateway = Gateway(_without_secret(config), role="cli", source=source)
     installation = Installation(config, gateway)
     try:
         lists = [await _run(name, check, installation) for name, check in CHECKS]
         return [finding for found in lists for finding in found]
     finally:
         await gateway.stop()
+
+
+def become_workers_user(config: Config) -> None:
+    """Give up root for `server.user`, for good, since root may do what workers may not.
+
+    Raises `StartupError` when that user cannot read this installation. A user that does not exist is for `examine`.
+    """
+    try:
+        account = account_of_workers(config.server.user)
+    except StartupError:
+        return
+    if account is None:
+        return
+    account.become()
+    for path in (Path(sys.executable), Path(__file__)):
+        if not os.access(path, os.R_OK):
+            raise StartupError(
+                f"user {account.name} cannot read {path}; install Stellwerk where the user named by server.user may "
+                "read it"
+            )
+
+
+def _without_secret(config: Config) -> Config:
+    """Nothing is signed here, and a secret that this user may not read is a finding, not the end."""
+    server = config.server.model_copy(update={"secret_file": Path(os.devnull)})
+    return config.model_copy(update={"server": server})
 
 
 async def _run(name: str, check: Check, installation: Installation) -> list[Finding]:
@@ -107,26 +112,25 @@ async def _configuration(installation: Installation) -> AsyncIterator[Found]:
         yield warning(
             f'server.hostname is "{config.server.hostname}", which is no full name; set the one that DNS knows'
         )
+    try:
+        account_of_workers(config.server.user)
+    except StartupError as error:
+        yield failed(str(error))
     if os.geteuid() == 0 and not config.server.user:
         yield warning("started by root, workers stay root; set server.user, unless this is a container of its own")
 
 
 async def _state(installation: Installation) -> AsyncIterator[Found]:
-    config = installation.config
-    directory = config.server.state_dir
-    if not directory.exists():
-        yield warning(f"{directory} is missing; the first `stellwerk serve` makes it")
-        return
-    mode = stat.S_IMODE(directory.stat().st_mode)
-    if mode & 0o077:
-        yield warning(f"{directory} is open to others (mode {mode:04o}); run: chmod 700 {directory}")
-    check_spool(config.spool)
-    if not config.secret_path.exists():
-        yield warning(f"{config.secret_path} is missing; the first `stellwerk serve` makes it")
-    elif problem := secret_problem(config.secret_path):
-        yield failed(problem)
-    else:
-        yield ok(f"{directory}: spool and secret are there, and private")
+    for found in state_findings(installation.config):
+        yield found
+
+
+async def _space(installation: Installation) -> AsyncIterator[Found]:
+    hops = installation.gateway.next_hops.items()
+    for found in space_findings(
+        installation.config, {name: hop.root for name, hop in hops if isinstance(hop, Maildir)}
+    ):
+        yield found
 
 
 async def _store(installation: Installation) -> AsyncIterator[Found]:
@@ -136,6 +140,7 @@ async def _store(installation: Installation) -> AsyncIterator[Found]:
             f"{config.server.workers} workers share one SQLite file and wait for each other; "
             "set server.workers to 1, or use PostgreSQL"
         )
+    check_store_files(config.store.url)
     statuses = await asyncio.to_thread(store_status, config.store.url, installation.gateway.owners())
     if all(owner.current is None for owner in statuses):
         yield warning("the store is empty; the first `stellwerk serve` makes its tables")
@@ -219,7 +224,8 @@ async def _next_hops(installation: Installation) -> AsyncIterator[Found]:
     config = installation.config
     for name, hop in installation.gateway.next_hops.items():
         if problem := await hop.probe():
-            yield failed(f"next hop {name}: {problem}")
+            todo = f"; start it, or correct next_hop.{name}.address" if isinstance(hop, SmtpNextHop) else ""
+            yield failed(f"{problem}{todo}")
             continue
         yield ok(f"next hop {name} answers")
         if isinstance(hop, SmtpNextHop):
@@ -250,8 +256,11 @@ async def _dns(installation: Installation) -> AsyncIterator[Found]:
 
 async def _clock(installation: Installation) -> AsyncIterator[Found]:
     now = time.time()
-    state = installation.config.server.state_dir
-    newest = max((entry.stat().st_mtime for entry in state.iterdir()), default=0.0) if state.exists() else 0.0
+    state = installation.config.server.state_dir.absolute()
+    try:
+        newest = max((entry.stat().st_mtime for entry in state.iterdir()), default=0.0)
+    except OSError:  # missing or closed to this user, which the check of the state says
+        newest = 0.0
     if now < _BUILT_AFTER:
         yield failed(f"the clock says {time.strftime('%Y-%m-%d', time.gmtime(now))}; set it, and let NTP keep it")
     elif newest > now + 60:
@@ -271,6 +280,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("python", _python),
     ("configuration", _configuration),
     ("state", _state),
+    ("space", _space),
     ("store", _store),
     ("listeners", _listeners),
     ("next hops", _next_hops),

@@ -10,7 +10,7 @@ import asyncio
 import socket
 
 from gateway.app import Gateway, Identity
-from gateway.checking import check_plugins, check_spool
+from gateway.checking import check_plugins, check_spool, check_store_files
 from gateway.config.models import Config
 from gateway.hooks.runner import running_now
 from gateway.smtp.serving import ListenerServer, serve
@@ -59,7 +59,7 @@ class GatewayWork:
 
 
 class CheckWork:
-    """Loads configuration and plugins and tries the spool, with the rights that the other workers will have."""
+    """Loads configuration and plugins, tries spool and database file, with the rights that other workers will have."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -67,6 +67,7 @@ class CheckWork:
     async def start(self) -> None:
         await check_plugins(self._config)
         check_spool(self._config.spool)
+        check_store_files(self._config.store.url)
 
     async def stop(self, drain_seconds: float) -> None:
         """Nothing runs."""

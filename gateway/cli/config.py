@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.options import config_option, json_option, read_config
+from gateway.cli.options import config_option, existing, json_option
 from gateway.cli.output import print_json
+from gateway.errors import ConfigError, StartupError
+
+if TYPE_CHECKING:
+    from gateway.config.models import Config
 
 
 @click.group()
@@ -19,9 +24,9 @@ def config() -> None:
 @config_option
 def check(config_path: Path) -> None:
     """Check the file and load its plugins; print every error at once."""
-    configuration = read_config(config_path)
-
     import asyncio
+
+    configuration = _right(config_path)
 
     from gateway.checking import check_plugins
 
@@ -45,3 +50,21 @@ def describe(as_json: bool, markdown: bool) -> None:
         print_json([table.to_json() for table in tables])
     else:
         click.echo((description.as_markdown if markdown else description.as_text)(tables), nl=False)
+
+
+def _right(path: Path) -> Config:
+    """The configuration at `path`, fit for this machine. Raises `ConfigError`."""
+    from gateway.config.problems import Problem
+    from gateway.config.reading import read, read_text, render
+    from gateway.supervisor.account import account_of_workers
+
+    text = read_text(existing(path))
+    try:
+        configuration = read(text, str(path))
+    except ConfigError as error:
+        raise ConfigError([*error.problems, "(plugins are looked at once this is right)"]) from None
+    try:
+        account_of_workers(configuration.server.user)
+    except StartupError as error:
+        raise ConfigError(render(configuration.source, [Problem(("server", "user"), str(error))])) from None
+    return configuration

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ from gateway.cli.options import config_option, json_option, read_config
 from gateway.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
+    from gateway.config.models import Config
     from gateway.store.upgrade import Owner, OwnerStatus
 
 
@@ -28,8 +31,9 @@ def upgrade(config_path: Path, as_json: bool) -> None:
     """Run every pending migration: the core's first, then each plugin's. Creates a database that is not there yet."""
     from gateway.store import upgrade as migrations
 
-    url, owners = _store_and_owners(config_path)
-    applied = migrations.upgrade(url, owners)
+    config, owners = _config_and_owners(config_path)
+    with _owned_by_workers(config):
+        applied = migrations.upgrade(config.store.url, owners)
     if as_json:
         print_json([asdict(step) for step in applied])
     elif applied:
@@ -46,8 +50,9 @@ def status(context: click.Context, config_path: Path, as_json: bool) -> None:
     """Show every owner's revision. Exit status 1 when one is not what this version needs."""
     from gateway.store import upgrade as migrations
 
-    url, owners = _store_and_owners(config_path)
-    found = migrations.status(url, owners)
+    config, owners = _config_and_owners(config_path)
+    with _owned_by_workers(config):
+        found = migrations.status(config.store.url, owners)
     if as_json:
         print_json([asdict(owner) for owner in found])
     else:
@@ -67,13 +72,28 @@ def _said(owner: OwnerStatus) -> str:
     return "ready"
 
 
-def _store_and_owners(config_path: Path) -> tuple[str, list[Owner]]:
-    """The store's URL, and who has tables in it: plugins tell when they are loaded."""
+def _config_and_owners(config_path: Path) -> tuple[Config, list[Owner]]:
+    """The configuration, and who has tables in its database: plugins tell when they are loaded."""
     from gateway.app import Gateway
 
     config = read_config(config_path)
     gateway = Gateway(config, role="cli", source=str(config_path))
     try:
-        return config.store.url, gateway.owners()
+        return config, gateway.owners()
     finally:
         asyncio.run(gateway.stop())
+
+
+@contextmanager
+def _owned_by_workers(config: Config) -> Iterator[None]:
+    """What root makes inside, the workers can write afterwards."""
+    from gateway.checking import store_files
+    from gateway.supervisor.account import account_of_workers
+
+    account = account_of_workers(config.server.user)
+    try:
+        yield
+    finally:
+        if account is not None:
+            for file in store_files(config.store.url):
+                account.own(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from pathlib import Path
 
@@ -16,14 +17,18 @@ from gateway.cli.output import print_json, print_table
 @config_option
 @json_option
 def doctor(config_path: Path, as_json: bool) -> None:
-    """Check the whole installation: configuration, state, store, ports, next hops, DNS, clock.
+    """Check the whole installation: configuration, state, free space, store, ports, next hops, DNS, clock.
 
     Each line that is not "ok" says what to do. Exit status 1 when a check failed; warnings do not count.
+    Nothing is made or changed. Started by root, it looks with the rights of server.user.
     """
     config = read_config(config_path)
     # Imported only now, since a wrong configuration should be told at once.
-    from gateway.doctor import examine
+    from gateway.doctor import become_workers_user, examine
 
+    # What a check finds is its own line; the log's would stand between them.
+    logging.getLogger().addHandler(logging.NullHandler())
+    become_workers_user(config)
     findings = asyncio.run(examine(config))
     failed = sum(finding.status == "failed" for finding in findings)
     if as_json:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from gateway.errors import ConfigError
+
 if TYPE_CHECKING:
     from gateway.config.models import Config
 
@@ -42,9 +44,17 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")(command)
 
 
+def existing(path: Path) -> Path:
+    """`path`; when it is only the default and not there, `ConfigError` says where was looked."""
+    if path == _USUAL_PLACES[-1] and not path.exists() and not os.environ.get(CONFIG_VARIABLE):
+        places = " and no ".join(str(place) for place in (Path.cwd() / _USUAL_PLACES[0], _USUAL_PLACES[-1]))
+        raise ConfigError([f"there is no {places}, and ${CONFIG_VARIABLE} is not set; name the file with --config"])
+    return path
+
+
 def read_config(path: Path) -> Config:
     """The configuration at `path`. Raises `ConfigError`."""
     # pydantic takes longer to import than all the rest of the command line.
     from gateway.config.reading import load
 
-    return load(path)
+    return load(existing(path))

@@ -101,6 +101,12 @@ def child_annotation(annotation: Any) -> Any:
     return get_args(annotation)[1] if origin is dict else None
 
 
+def is_array_of_tables(annotation: Any) -> bool:
+    """Whether a field of this type is written as tables under [[...]]."""
+    annotation = _bare(annotation)
+    return get_origin(annotation) is list and bool(table_models(get_args(annotation)[0]))
+
+
 def _table_members(model: type[BaseModel], prefix: str) -> tuple[list[Setting], list[Table]]:
     settings: list[Setting] = []
     tables: list[Table] = []

@@ -12,10 +12,27 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
 
 from gateway.config.addresses import is_loopback, parse_socket_address
-from gateway.config.problems import Problem, SettingsError, Source, check_networks, contradictions
+from gateway.config.problems import (
+    Problem,
+    SettingsError,
+    Source,
+    check_local_parts,
+    check_networks,
+    check_quoted_domains,
+    contradictions,
+)
 from gateway.mail.address import AddressError, normalise_domain
 
 
@@ -28,6 +45,7 @@ class Section(BaseModel):
 
 
 FilePath = Annotated[Path, Field(strict=False)]
+Networks = Annotated[list[str], AfterValidator(check_networks)]
 
 
 class ServerConfig(Section):
@@ -101,7 +119,7 @@ class ListenerConfig(Section):
         json_schema_extra={"allowed": '"host:port", "[ipv6]:port" or "unix:/path"'},
     )
     tls: Literal["none"] = Field("none", description="only none: this version speaks no TLS")
-    trusted_peers: list[str] = Field(
+    trusted_peers: Networks = Field(
         [], description="networks whose clients may use XFORWARD and are free of per-client limits"
     )
     trust_everyone: bool = Field(False, description="allow trusted_peers that cover the whole Internet")
@@ -139,12 +157,6 @@ class ListenerConfig(Section):
     @property
     def normalises_newlines(self) -> bool:
         return (self.bare_newlines or ("normalise" if self.role == "filter" else "reject")) == "normalise"
-
-    @field_validator("trusted_peers")
-    @classmethod
-    def _are_networks(cls, value: list[str]) -> list[str]:
-        check_networks(value)
-        return value
 
     @field_validator("address")
     @classmethod
@@ -277,7 +289,9 @@ class RoutingConfig(Section):
 class HostedConfig(Section):
     """A static list of mailboxes of the domain NAME, for tests and demonstrations: `[hosted."example.test"]`."""
 
-    mailboxes: list[str] = Field(description='local parts that take mail; ["*"] takes every one')
+    mailboxes: Annotated[list[str], AfterValidator(check_local_parts)] = Field(
+        description='local parts that take mail; ["*"] takes every one'
+    )
 
 
 class LimitsConfig(Section):
@@ -312,13 +326,7 @@ class DnsConfig(Section):
     """DNS look-ups."""
 
     nameservers: list[str] = Field([], description='resolvers as "address" or "address:port"; empty: the system\'s')
-    treat_as_public: list[str] = Field([], description="networks to be taken for public in tests")
-
-    @field_validator("treat_as_public")
-    @classmethod
-    def _are_networks(cls, value: list[str]) -> list[str]:
-        check_networks(value)
-        return value
+    treat_as_public: Networks = Field([], description="networks to be taken for public in tests")
 
 
 class LogConfig(Section):
@@ -349,7 +357,9 @@ class Config(Section):
     listeners: list[ListenerConfig] = Field(alias="listener", min_length=1, description="addresses that take mail")
     next_hops: dict[str, NextHopConfig] = Field(alias="next_hop", description="where mail is handed on to")
     routing: RoutingConfig = Field(default_factory=RoutingConfig)
-    hosted: dict[HostedDomain, HostedConfig] = Field({}, description="static mailboxes by domain")
+    hosted: Annotated[dict[HostedDomain, HostedConfig], BeforeValidator(check_quoted_domains)] = Field(
+        {}, description="static mailboxes by domain"
+    )
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     journal: JournalConfig = Field(default_factory=JournalConfig)
     trace: TraceConfig = Field(default_factory=TraceConfig)

@@ -9,6 +9,8 @@ import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from gateway.mail.address import Address, AddressError
+
 
 class Source(NamedTuple):
     """Where a configuration came from: the file's name as it was given, and its text."""
@@ -68,8 +70,8 @@ def contradictions(
             yield Problem(("routing", role), f'"{name}" is no next hop; there are: {known}')
 
 
-def check_networks(networks: Sequence[str]) -> None:
-    """Raises `SettingsError` for every text that is no network."""
+def check_networks(networks: list[str]) -> list[str]:
+    """`networks` as they are. Raises `SettingsError` for every text that is no network."""
     problems: list[Problem] = []
     for index, network in enumerate(networks):
         try:
@@ -78,3 +80,43 @@ def check_networks(networks: Sequence[str]) -> None:
             problems.append(Problem((index,), f'found {network!r}; expected a network, for example "127.0.0.1/32"'))
     if problems:
         raise SettingsError(problems)
+    return networks
+
+
+def check_local_parts(mailboxes: list[str]) -> list[str]:
+    """`mailboxes` as they are. Raises `SettingsError` for all that are neither `*` nor the part before the @."""
+    problems: list[Problem] = []
+    for index, mailbox in enumerate(mailboxes):
+        example = mailbox.rpartition("@")[0] or "anna"
+        try:
+            if mailbox == "*" or Address.parse(f"{mailbox}@example.test").local == mailbox:
+                continue
+            reason = ""
+        except AddressError as error:
+            reason = "" if "@" in mailbox else f": {error}"
+        text = f'found "{mailbox}"; expected the part before the @ ("{example}"){reason}'
+        problems.append(Problem((index,), text))
+    if problems:
+        raise SettingsError(problems)
+    return mailboxes
+
+
+def check_quoted_domains(hosted: object) -> object:
+    """`hosted` as it is. Raises `SettingsError` for [hosted.example.test], which TOML takes for a table in a table."""
+    problems = [
+        Problem(path, f'quote the domain: [hosted."{".".join(path)}"]') for path in _leaves(hosted) if len(path) > 1
+    ]
+    if problems:
+        raise SettingsError(problems)
+    return hosted
+
+
+def _leaves(table: object, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of the innermost tables."""
+    if not isinstance(table, dict):
+        return
+    below = {name: entry for name, entry in table.items() if isinstance(entry, dict)}
+    if not below or len(below) < len(table):
+        yield above
+    for name, entry in below.items():
+        yield from _leaves(entry, (*above, name))

@@ -16,18 +16,24 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from gateway.config.describe import child_annotation, expectation, key_name, table_models, type_words
+from gateway.config.describe import (
+    child_annotation,
+    expectation,
+    is_array_of_tables,
+    key_name,
+    table_models,
+    type_words,
+)
 from gateway.config.locate import KeyPath, key_lines, nearest_line
 from gateway.config.models import Config
 from gateway.config.problems import Problem, SettingsError, Source, contradictions
+from gateway.config.syntax import syntax_problem
 from gateway.errors import ConfigError
 
 MAX_SHOWN_CHARACTERS = 60
 
-_AT_POSITION = re.compile(
-    r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.DOTALL
-)
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
+_ARRAYS = [key_name(name, field) for name, field in Config.model_fields.items() if is_array_of_tables(field.annotation)]
 _FOUND_WORDS = ((bool, "a boolean"), (int, "a whole number"), (float, "a number"), (str, "a string"))
 
 
@@ -55,7 +61,7 @@ def read(text: str, source: str = "configuration") -> Config:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError([_syntax_problem(source, text, error)]) from None
+        raise ConfigError([syntax_problem(source, text, error, _ARRAYS)]) from None
     try:
         config = Config.model_validate(data, by_alias=True, by_name=False)
     except ValidationError as error:
@@ -99,15 +105,6 @@ class _Place(NamedTuple):
     model: type[BaseModel] | None
     field: FieldInfo | None
     annotation: Any
-
-
-def _syntax_problem(source: str, text: str, error: tomllib.TOMLDecodeError) -> str:
-    match = _AT_POSITION.match(str(error))
-    what = match["what"] if match else str(error)
-    what = what[:1].lower() + what[1:]
-    if match is None or match["line"] is None:
-        return f"{source}:{text.count(chr(10)) + 1}: not TOML: {what} (at the end of the file)"
-    return f"{source}:{match['line']}:{match['column']}: not TOML: {what}"
 
 
 def _contradictions_of(data: Mapping[str, Any]) -> list[Problem]:
@@ -184,6 +181,8 @@ def _text(detail: ErrorDetails, cause: object, place: _Place, under: KeyPath) ->
             return f"{key}.kind is missing; {either}"
         tag = detail.get("ctx", {}).get("tag")
         return f"found {_shown(tag)} at {key}.kind; {either}{_nearest(str(tag), kinds)}"
+    if kind == "list_type" and isinstance(value, dict) and is_array_of_tables(place.annotation):
+        return f"found [{key}]; write [[{key}]], since there may be several"
     if cause is not None:
         return f"found {_found(detail, place)} at {key}; {str(cause).removeprefix(f'{value!r}: ')}"
     allowed = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from types import MappingProxyType
 
@@ -86,7 +87,7 @@ def envelope(batch: Batch, offered: Capabilities, *, reset: bool, xforward: bool
     """The commands for `batch`. Raises `CannotSend` when the hop's SIZE or a missing SMTPUTF8 rules it out."""
     lines = ["RSET"] if reset else []
     if xforward and batch.client is not None and offered.xforward:
-        lines += xforward_lines(batch.client, offered.xforward)
+        lines += _xforward(batch.client, offered.xforward)
     preamble = len(lines)
     lines.append(_mail(batch, offered))
     lines += [_rcpt(copy, offered) for copy in batch.copies]
@@ -142,8 +143,9 @@ def needs_smtputf8(batch: Batch) -> bool:
     """Whether the mail can only travel under SMTPUTF8: an address in the envelope, or a header declared as such."""
     if batch.sender is not None and not batch.sender.is_ascii:
         return True
-    if not all(copy.to.is_ascii for copy in batch.copies):
-        return True
+    for copy in batch.copies:
+        if not copy.to.is_ascii:
+            return True
     return batch.smtputf8 and not (batch.body.header_block.isascii() and batch.edits.head.isascii())
 
 
@@ -187,11 +189,18 @@ def xforward_lines(client: Client, attributes: tuple[str, ...]) -> list[str]:
     return [" ".join(["XFORWARD", *half]) for half in (pairs[:first], pairs[first:]) if half]
 
 
+# A connection's client stays the same for all its messages.
+@lru_cache(maxsize=1024)
+def _xforward(client: Client, attributes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(xforward_lines(client, attributes))
+
+
 def _xforward_value(text: str) -> str:
     coded = xtext(text) if text else UNAVAILABLE
     return coded if len(coded) <= MAX_XFORWARD_VALUE else UNAVAILABLE
 
 
+@lru_cache(maxsize=1024)
 def _xforward_address(text: str) -> str:
     try:
         address = ip_address(text)

@@ -9,6 +9,7 @@ import asyncio
 import math
 import re
 import socket
+from functools import lru_cache
 from typing import NamedTuple, cast
 
 from gateway.delivery.commands import Capabilities
@@ -20,6 +21,8 @@ MAX_UNREAD_REPLIES = 20_000  # far above the recipients of any transaction
 _CLOSING = 421
 _CODES = {str(code): code for code in range(200, 600)}
 _MARKS = frozenset({" ", "-", "", "\r"})
+_USUAL = re.compile(rb"(?:(?!421)[2-5][0-9][0-9] [^\r\n]*\r\n)+\Z")
+_USUAL_BYTES = 1000
 _ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3} ")
 
 
@@ -66,14 +69,13 @@ class Connection(asyncio.Protocol):
         self._line_bytes = 0
         self._replies: list[HopReply] = []
         self._wanted = 0
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bool] | None = None
         self._writable = True
         self._idle = False
         self._expires = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._step_seconds = 0.0
         self._latest = 0.0
-        self._timed_out = False
         self._goodbye = False
         self.failure: ConnectionBroken | None = None
         self.closed: asyncio.Future[None] = loop.create_future()
@@ -163,7 +165,7 @@ class Connection(asyncio.Protocol):
         """Whether bytes written here have not even left this process."""
         return self._transport is not None and self._transport.get_write_buffer_size() > 0
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Raises `ConnectionBroken` when nobody is there to read it."""
         if self.failure is not None or self._transport is None:
             raise self.failure or ConnectionLost("not connected")
@@ -175,8 +177,9 @@ class Connection(asyncio.Protocol):
         Each reply may take `step_seconds`, all of them last until the loop time `until` at most: then TimeoutError, and
         what had come stays in `received`. Raises `ConnectionBroken` likewise.
         """
-        while len(self._replies) < count and not self.says_goodbye:
-            await self._wait(count, step_seconds, until)
+        while len(self._replies) < count and not self._goodbye:
+            if not await self._heard(count, step_seconds, until):
+                raise TimeoutError
         taken = self._replies[:count]
         del self._replies[:count]
         return taken
@@ -184,7 +187,8 @@ class Connection(asyncio.Protocol):
     async def drained(self, *, step_seconds: float, until: float) -> None:
         """Until the hop has taken enough for more to be written, or has said something."""
         while not self._writable and not self._replies:
-            await self._wait(0, step_seconds, until)
+            if not await self._heard(0, step_seconds, until):
+                raise TimeoutError
 
     def take(self) -> list[HopReply]:
         """All replies that came, complete or not in number."""
@@ -226,6 +230,10 @@ class Connection(asyncio.Protocol):
         return transport is None or transport.is_closing() or transport.get_write_buffer_size() > 0
 
     def _parse(self, data: bytes) -> None:
+        if self._wanted > 1 and not self._lines and (usual := _usual_replies(data)):
+            self._replies += usual
+            self._partial = b""
+            return
         end = data.rfind(b"\n") + 1
         self._partial = data[end:]
         for line in data[: max(end - 1, 0)].decode("utf-8", "replace").split("\n") if end else ():
@@ -254,7 +262,8 @@ class Connection(asyncio.Protocol):
             self._lines.clear()
             self._line_bytes = 0
 
-    async def _wait(self, wanted: int, step_seconds: float, until: float) -> None:
+    def _heard(self, wanted: int, step_seconds: float, until: float) -> asyncio.Future[bool]:
+        """True when `wanted` replies are there or waiting for them is pointless, False when it lasts too long."""
         if self.failure is not None:
             raise self.failure
         now = self._loop.time()
@@ -265,15 +274,8 @@ class Connection(asyncio.Protocol):
         self._expires = min(now + step_seconds, until)
         if self._timer is None or self._timer.when() > self._expires:
             self._set_timer()
-        self._timed_out = False
         self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-            self._wanted = 0
-        if self._timed_out:
-            raise TimeoutError
+        return self._waiter
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -283,22 +285,35 @@ class Connection(asyncio.Protocol):
     def _expire(self) -> None:
         # One lazy timer serves all waits: most replies come long before, and arming one for each costs more than they.
         self._timer = None
-        if self._waiter is None:
+        if self._waiter is None or self._waiter.done():
             return
         if self._loop.time() < self._expires:
             self._set_timer()
             return
-        self._timed_out = True
-        self._wake()
+        self._wake(in_time=False)
 
     def _fail(self, error: ConnectionBroken) -> None:
         if self.failure is None:
             self.failure = error
         self._wake()
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    def _wake(self, *, in_time: bool = True) -> None:
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            self._wanted = 0
+            if not waiter.done():
+                waiter.set_result(in_time)
+
+
+# A hop says the same to nearly every envelope.
+@lru_cache(maxsize=64)
+def _usual_replies(block: bytes) -> tuple[HopReply, ...]:
+    """The replies of a block that is nothing but whole ones of one line each, no 421 among them; of any other none."""
+    if len(block) > _USUAL_BYTES or not _USUAL.match(block):
+        return ()
+    lines = block.decode("utf-8", "replace").split("\r\n")[:-1]
+    return tuple(HopReply(int(line[:3]), line[4:]) for line in lines)
 
 
 def _excerpt(text: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -41,6 +40,7 @@ from gateway.mail.reply import (
     MAIL_LOOP,
     Reply,
 )
+from gateway.rights import cannot_make_files_in
 
 log = logging.getLogger(__name__)
 
@@ -106,11 +106,9 @@ class Maildir:
         return self._all(batch, Outcome.DEFERRED, DEADLINE_PASSED)
 
     async def probe(self) -> str | None:
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._threads, self._look_at_root)
-        except OSError as error:
-            return f"next hop {self.name!r} (maildir) cannot write to {self.root}: {error.strerror}"
-        return None
+        """See `NextHop.probe`. A missing root is not made: the first delivery does that."""
+        problem = await asyncio.get_running_loop().run_in_executor(self._threads, cannot_make_files_in, self.root)
+        return f"next hop {self.name!r} (maildir): {problem}" if problem else None
 
     async def close(self) -> None:
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
@@ -191,11 +189,6 @@ class Maildir:
         removed = remove_leftovers(mailbox, self._permissions, self._clock_ns() / 1e9)
         if removed:
             log.info("maildir %s: removed %d abandoned files from %s/tmp", self.name, removed, "/".join(segments))
-
-    def _look_at_root(self) -> None:
-        with opened_below(self.root, (), self._permissions):
-            if not os.access(self.root, os.W_OK | os.X_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     def _all(self, batch: Batch, outcome: Outcome, reply: Reply) -> Results:
         return (Result(outcome, reply, where=f"{self.kind} {self.root}"),) * len(batch.copies)

@@ -187,7 +187,8 @@ class SmtpNextHop:
 
 def _over_the_limit(results: Results) -> list[int]:
     """Whom the hop refused only because there were too many in one transaction (RFC 5321 4.5.3.1.10)."""
-    if any(result.outcome is Outcome.UNKNOWN for result in results):
+    outcomes = {result.outcome for result in results}
+    if outcomes == {Outcome.DONE} or Outcome.UNKNOWN in outcomes:
         return []
     return [
         index

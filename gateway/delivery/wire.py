@@ -10,10 +10,14 @@ import re
 _CR = 0x0D
 _LF = 0x0A
 _DOT = 0x2E
-# Both begin with one literal byte, which the regex engine looks for by memchr: 7 ms for 10 MB where counting and
-# replacing the pairs themselves takes 24.
+# Each begins with one literal byte, which the regex engine looks for by memchr: 8 ms for 10 MB where counting CR, LF
+# and CR LF takes 16.
 _CR_WITHOUT_LF = re.compile(rb"\r[^\n]").search
+_LF_WITHOUT_CR = re.compile(rb"\n(?<!\r\n)").search
 _DOT_AT_LINE_START = re.compile(rb"\n\.").search
+
+
+Data = bytes | bytearray
 
 
 class UnsafeContent(Exception):
@@ -32,19 +36,18 @@ class LineCheck:
     def __init__(self) -> None:
         self._after_cr = False
 
-    def piece(self, data: bytes) -> None:
+    def piece(self, data: Data) -> None:
         if not data:
             return
         begins_with_lf = self._after_cr and data[0] == _LF
-        ends_with_cr = data[-1] == _CR
         if (
             (self._after_cr and not begins_with_lf)
-            or data.count(b"\n") - begins_with_lf != data.count(b"\r") - ends_with_cr
+            or _LF_WITHOUT_CR(data, begins_with_lf)
             or _CR_WITHOUT_LF(data)
             or b"\0" in data
         ):
             raise UnsafeContent("bare CR, bare LF or NUL")
-        self._after_cr = ends_with_cr
+        self._after_cr = data[-1] == _CR
 
     def end(self) -> None:
         if self._after_cr:
@@ -54,16 +57,19 @@ class LineCheck:
 class DataEncoder:
     """Makes wire bytes of a message given in pieces of any size (RFC 5321 4.5.2).
 
-    Call `piece` for each piece, then `end` once. Both raise `UnsafeContent` instead of returning what is unsafe.
+    Call `piece` or `plain` for each piece, then `end` once. They raise `UnsafeContent` instead of returning what is
+    unsafe.
     """
 
-    __slots__ = ("_check", "_line_start")
+    __slots__ = ("_check", "_line_start", "_plain")
 
     def __init__(self) -> None:
         self._check = LineCheck()
         self._line_start = True
+        self._plain = False
 
-    def piece(self, data: bytes) -> bytes:
+    def piece(self, data: Data) -> Data:
+        """Any bytes."""
         if not data:
             return data
         self._check.piece(data)
@@ -72,7 +78,19 @@ class DataEncoder:
         if self._line_start and data[0] == _DOT:
             stuffed = b"." + stuffed
         self._line_start = data[-1] == _LF
+        self._plain = False
         return stuffed
+
+    def plain(self, data: Data) -> Data:
+        """The next bytes of a body that is plain (`Body.is_plain`), from its first on: they are not looked at again.
+
+        Unless what stands before that body is no whole line, for then its lines are not the message's.
+        """
+        if not (self._plain or self._line_start):
+            return self.piece(data)
+        self._plain = True
+        self._line_start = data[-1:] == b"\n"
+        return data
 
     def end(self) -> bytes:
         """What ends the data; a last line without CRLF gets one."""

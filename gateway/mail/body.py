@@ -24,6 +24,11 @@ class Body:
     """A finished message body. `sha256` is the digest of all its bytes. Subclasses differ in where the bytes are."""
 
     sha256: bytes
+    is_plain: bool = False
+    """Known to be nothing but lines ended by CR LF, without NUL, none beginning with a dot: it can follow DATA as is.
+
+    Said by the decoder that looked at every octet, and by nobody else. False promises nothing.
+    """
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -31,6 +36,10 @@ class Body:
     def read(self, start: int, end: int) -> bytes:
         """Bytes `start` to `end` (exclusive, clamped to the length)."""
         raise NotImplementedError
+
+    def read_at_once(self, start: int, end: int) -> bytes | bytearray | None:
+        """For an event loop: as much of `read` as needs no waiting for a disk. None where that is nothing, or fails."""
+        return self.read(start, end)
 
     def close(self) -> None:
         """Give the storage back. Reading afterwards is an error for a spilled body."""
@@ -78,8 +87,9 @@ class Body:
 class MemoryBody(Body):
     """A body held as one bytes object."""
 
-    def __init__(self, data: bytes, sha256: bytes | None = None) -> None:
+    def __init__(self, data: bytes, sha256: bytes | None = None, *, is_plain: bool = False) -> None:
         self._data = data
+        self.is_plain = is_plain
         self.sha256 = hashlib.sha256(data).digest() if sha256 is None else sha256
 
     def __len__(self) -> int:
@@ -97,16 +107,26 @@ class MemoryBody(Body):
 class FileBody(Body):
     """A body in a file that only this object's descriptor still reaches."""
 
-    def __init__(self, descriptor: int, length: int, sha256: bytes) -> None:
+    def __init__(self, descriptor: int, length: int, sha256: bytes, *, is_plain: bool = False) -> None:
         self._descriptor = descriptor
         self._length = length
         self.sha256 = sha256
+        self.is_plain = is_plain
 
     def __len__(self) -> int:
         return self._length
 
     def read(self, start: int, end: int) -> bytes:
         return os.pread(self._descriptor, max(0, min(end, self._length) - start), start)
+
+    def read_at_once(self, start: int, end: int) -> bytes | bytearray | None:
+        data = bytearray(max(0, min(end, self._length) - start))
+        try:
+            found = os.preadv(self._descriptor, [data], start, os.RWF_NOWAIT)
+        except OSError:  # not in the page cache, or a file system that cannot tell: `read` knows
+            return None
+        del data[found:]
+        return data or None
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -128,7 +148,7 @@ class BodyWriter:
         self._spool = spool
         self._spill_bytes = spill_bytes
         self._parts: list[bytes] = []
-        self._hash = hashlib.sha256()
+        self._hash: hashlib._Hash  # of what is in the file
         self._descriptor = -1
         self.length = 0
 
@@ -144,28 +164,28 @@ class BodyWriter:
     def write(self, block: bytes) -> None:
         spill = self.will_spill(len(block))
         self.length += len(block)
-        self._hash.update(block)
+        self._parts.append(block)
         if not spill:
-            self._parts.append(block)
             return
         try:
             if self._descriptor < 0:
                 self._descriptor = os.open(self._spool, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-                for part in self._parts:
-                    _write_all(self._descriptor, part)
-                self._parts.clear()
-            _write_all(self._descriptor, block)
+                self._hash = hashlib.sha256()
+            for part in self._parts:
+                self._hash.update(part)
+                _write_all(self._descriptor, part)
+            self._parts.clear()
         except OSError as error:
             self.discard()
             raise SpoolUnavailable(f"{self._spool}: {error.strerror}") from error
 
-    def finish(self) -> Body:
-        digest = self._hash.digest()
+    def finish(self, *, is_plain: bool = False) -> Body:
+        """The body; `is_plain` as whoever decoded it says."""
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
-            return FileBody(descriptor, self.length, digest)
+            return FileBody(descriptor, self.length, self._hash.digest(), is_plain=is_plain)
         parts, self._parts = self._parts, []
-        return MemoryBody(parts[0] if len(parts) == 1 else b"".join(parts), digest)
+        return MemoryBody(parts[0] if len(parts) == 1 else b"".join(parts), is_plain=is_plain)
 
     def discard(self) -> None:
         self._parts.clear()

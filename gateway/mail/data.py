@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 _END = b"\r\n.\r\n"
 _DOT = b"\r\n."
+# What plain lines do not hold: a CR without its LF or with a dot behind that, and an LF without its CR. Each begins
+# with one literal octet, which the regex engine looks for by memchr: 8 ms for 10 MB where finding the dots and counting
+# CR, LF and CR LF takes 23. The first also matches where only the next octet would tell.
+_CR_OF_NO_PLAIN_LINE = re.compile(rb"\r(?!\n[^.])").search
+_LF_OF_NO_LINE = re.compile(rb"\n(?<!\r\n)").search
+_CR_OF_NO_LINE = re.compile(rb"\r(?!\n)").search
 
 
 class DataDecoder:
@@ -20,6 +28,7 @@ class DataDecoder:
         "_opening",
         "_reach",
         "ended",
+        "is_plain",
         "line_too_long",
         "rest",
         "stray_cr",
@@ -37,6 +46,8 @@ class DataDecoder:
         self.ended = False
         self.rest = b""
         """What came behind the end of the data: the next commands."""
+        self.is_plain = True
+        """See `Body.is_plain`. Holds for the message once `ended`."""
         self.stray_cr = self.stray_lf = self.stray_nul = 0
         self.line_too_long = False
         """A line had more than `max_line_bytes` octets, its line end not counted."""
@@ -48,34 +59,59 @@ class DataDecoder:
     def feed(self, block: bytes) -> bytes:
         """The message octets that `block` settles. Sets `ended` and `rest` at the end of the data."""
         data = self._carry + block if self._carry else block
-        dot = data.find(_DOT)  # one pass finds both what may end the data and what is stuffed
-        end = data.find(_END, dot) if dot >= 0 else -1
+        found = _CR_OF_NO_PLAIN_LINE(data)
+        spot = len(data) if found is None else found.start()
+        if data.startswith(_END, spot):
+            self._end(data, spot)
+            cut = spot + 2
+        elif _END.startswith(data[spot : spot + len(_END)]):
+            self._carry = data[spot:]
+            cut = spot
+        else:
+            return self._unplain(data)
+        return self._inspected(data[self._opened(cut) : cut])
+
+    def _end(self, data: bytes, position: int) -> None:
+        self.ended = True
+        self.rest = data[position + len(_END) :]
+
+    def _opened(self, cut: int) -> int:
+        """Where the message begins in the octets up to `cut`: behind the line end of the DATA command."""
+        if self._opening and cut:
+            self._opening = False
+            return 2
+        return 0
+
+    def _unplain(self, data: bytes) -> bytes:
+        """As `feed`, for what holds a bare CR or a dot that was put in front of a line."""
+        end = data.find(_END)
         if end >= 0:
-            self.ended = True
-            self.rest = data[end + len(_END) :]
+            self._end(data, end)
             cut = end + 2
         else:
             cut = len(data) - _held_back(data)
             self._carry = data[cut:]
-        start = 0
-        if self._opening and cut:
-            self._opening = False
-            start = 2
-        content = data[start:cut]
-        if dot not in (-1, end):  # RFC 5321 4.5.2: a dot at the beginning of a line was put there by the client
-            content = data[:cut].replace(_DOT, b"\r\n")[start:]
-        self._inspect(content)
-        return _normalised(content) if self._normalise and self.has_strays else content
+        start = self._opened(cut)
+        self.is_plain = False
+        # RFC 5321 4.5.2: a dot at the beginning of a line was put there by the client.
+        content = data[:cut].replace(_DOT, b"\r\n")[start:]
+        return self._inspected(content, has_stray_cr=_CR_OF_NO_LINE(content) is not None)
 
-    def _inspect(self, content: bytes) -> None:
-        # A piece never ends between a CR and its LF, so each can be counted by itself; counting beats any regex.
-        pairs = content.count(b"\r\n")
-        self.stray_cr += content.count(b"\r") - pairs
-        self.stray_lf += content.count(b"\n") - pairs
-        if b"\0" in content:
+    def _inspected(self, content: bytes, *, has_stray_cr: bool = False) -> bytes:
+        """A piece of the message, which never ends between a CR and its LF, as it is to be kept."""
+        if self._reach:
+            self._measure(content)
+        if has_stray_cr or _LF_OF_NO_LINE(content) or b"\0" in content:
+            self.is_plain = False
+            pairs = content.count(b"\r\n")
+            self.stray_cr += content.count(b"\r") - pairs
+            self.stray_lf += content.count(b"\n") - pairs
             self.stray_nul += content.count(b"\0")
-        if not self._reach:
-            return
+            if self._normalise:
+                return _normalised(content)
+        return content
+
+    def _measure(self, content: bytes) -> None:
         start = -self._column  # of the line that runs on from the piece before
         while len(content) - start >= self._reach:  # the longest stride from line end to line end
             feed = content.rfind(b"\n", max(start, 0), start + self._reach)

@@ -150,31 +150,37 @@ class Edits:
     @property
     def head(self) -> bytes:
         """The bytes in front of the body."""
-        return "".join(f"{line}\r\n" for line in self.prepend).encode()
+        return ("\r\n".join(self.prepend) + "\r\n").encode() if self.prepend else b""
 
     def length(self, body: Body) -> int:
         """Octets that `chunks` will give (RFC 1870 counts CRLF as two)."""
-        change = sum(len(s.replacement.encode()) - (s.end - s.start) for s in self.splices)
-        return len(self.head) + len(body) + change
+        length = len(self.head) + len(body)
+        for splice in self.splices:
+            length += len(splice.replacement.encode()) - (splice.end - splice.start)
+        return length
 
-    def chunks(self, body: Body, size: int = CHUNK) -> Iterator[bytes]:
-        """The edited message in pieces. Without splices the first piece is head and first body bytes in one."""
-        head = self.head
+    def beginning(self, body: Body) -> tuple[bytes, int]:
+        """What is edited, in one piece, and the position from which on the bytes of `body` follow as they are.
+
+        Reads `body` only where there are splices.
+        """
         if not self.splices:
-            if not head:
-                yield from body.chunks(size)
-                return
-            first = body.read(0, size)
-            yield head + first
-            yield from body.chunks(size, len(first))
-            return
-        parts = [head]
+            return self.head, 0
+        parts = [self.head]
         position = 0
         for splice in self.splices:
             parts.append(body.read(position, splice.start))
             parts.append(splice.replacement.encode())
             position = splice.end
-        yield b"".join(parts)
+        return b"".join(parts), position
+
+    def chunks(self, body: Body, size: int = CHUNK) -> Iterator[bytes]:
+        """The edited message in pieces; the first is what is edited and the first `size` bytes behind it in one."""
+        first, position = self.beginning(body)
+        if first:
+            following = body.read(position, position + size)
+            position += len(following)
+            yield first + following
         yield from body.chunks(size, position)
 
     def render(self, body: Body) -> bytes:

@@ -98,7 +98,7 @@ class Connection(SMTP):
     def cut(self) -> None:
         """Tell the client of a running transaction that there is no time left. The transaction goes on without it."""
         if self.transport is not None and self.processing is not None:
-            self.transport.write(_wire(SHUTTING_DOWN.tagged(self.processing.id)))
+            self.transport.write(wire(SHUTTING_DOWN.tagged(self.processing.id)))
             self.transport.close()
 
     def abort(self) -> None:
@@ -114,7 +114,7 @@ class Connection(SMTP):
 
     def _say(self, reply: Reply) -> None:
         """Queue a reply; replies to pipelined commands leave together."""
-        self._out.append(_wire(reply))
+        self._out.append(wire(reply))
 
     def _flush(self) -> None:
         out = self._out
@@ -130,13 +130,14 @@ class Connection(SMTP):
         """
         self._flush()
         self.deadline = deadline
-        received = self.incoming.received
+        incoming = self.incoming
+        received = incoming.received
         if self._writable is not None:
             await self._writable
-        if self._interruption is None and self.incoming.received == received:
-            if self.incoming.ended:
+        if self._interruption is None and incoming.received == received:
+            if incoming.ended:
                 raise ClientGoneError
-            await self.incoming.wait()
+            await incoming.wait()
         self.deadline = NEVER
         if self._interruption is not None:
             raise GoodbyeError(self._interruption)
@@ -173,5 +174,6 @@ class Connection(SMTP):
             self.transport.abort()
 
 
-def _wire(reply: Reply) -> bytes:
+def wire(reply: Reply) -> bytes:
+    """The reply as it goes out."""
     return f"{reply}\r\n".encode("ascii")

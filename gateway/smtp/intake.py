@@ -56,8 +56,8 @@ class MessageIntake:
 
     @property
     def must_spill(self) -> bool:
-        """Time to await `spill`, or memory fills up."""
-        return self._backlog_bytes >= SPILL_PIECE
+        """Time to await `spill`: enough has come to be worth a thread, or nothing more will."""
+        return self._backlog_bytes >= SPILL_PIECE or (self._decoder.ended and bool(self._backlog))
 
     async def spill(self) -> None:
         """Write the backlog to disk in a thread."""
@@ -81,12 +81,10 @@ class MessageIntake:
         self._backlog_bytes = 0
         self._writer.discard()
 
-    async def finish(self) -> Body | Reply:
-        """The body, or the reason why there is none. Call it once, after `take` found the end."""
-        if self._backlog:
-            await self.spill()
+    def finish(self) -> Body | Reply:
+        """The body, or the reason why there is none. Call it once, at the end and when nothing `must_spill`."""
         if self._refusal is None:
-            return self._writer.finish()
+            return self._writer.finish(is_plain=self._decoder.is_plain)
         if self._refusal is TOO_BIG:
             return TOO_BIG.says(f"the message has {self.size} octets, the limit is {self._max_bytes}")
         return self._refusal

@@ -101,11 +101,18 @@ class Incoming:
 
         Raises `LineTooLongError` once for each line that is too long, and `EndlessLineError`.
         """
-        while True:
-            end = self._head.find(b"\n", self._position) + 1
+        while self.buffered:
+            head, start = self._head, self._position
+            end = head.find(b"\n", start) + 1
             if end:
-                return self._line(end)
-            partial = len(self._head) - self._position
+                line = head[start:end]
+                self._position = end
+                self.buffered -= len(line)
+                if self._overlong or len(line) > MAX_LINE:
+                    self._overlong = 0
+                    raise LineTooLongError
+                return line
+            partial = len(head) - start
             if self._overlong or partial > MAX_LINE:
                 self._overlong += partial
                 self.buffered -= partial
@@ -113,19 +120,10 @@ class Incoming:
                 if self._overlong > MAX_ENDLESS:
                     raise EndlessLineError
             if not self._blocks:
-                return None
+                break
             self._head = self._head[self._position :] + self._blocks.popleft()
             self._position = 0
-
-    def _line(self, end: int) -> bytes:
-        whole = self._position == 0 and end == len(self._head)
-        line = self._head if whole else self._head[self._position : end]
-        self._position = end
-        self.buffered -= len(line)
-        if self._overlong or len(line) > MAX_LINE:
-            self._overlong = 0
-            raise LineTooLongError
-        return line
+        return None
 
     def take_block(self) -> bytes | None:
         """Whatever comes next, at least one octet, or None when nothing is here."""

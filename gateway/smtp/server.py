@@ -11,7 +11,7 @@ import itertools
 import logging
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -31,6 +31,7 @@ from gateway.mail.reply import (
     NOT_ALLOWED_HERE,
     NOT_IMPLEMENTED,
     NOTHING_DONE,
+    RECIPIENT_OK,
     SENDER_OK,
     SHUTTING_DOWN,
     SYNTAX_ERROR,
@@ -44,7 +45,7 @@ from gateway.mail.reply import (
     Reply,
 )
 from gateway.mail.transaction import Transaction
-from gateway.smtp.connection import ClientGoneError, Connection, GoodbyeError
+from gateway.smtp.connection import ClientGoneError, Connection, GoodbyeError, wire
 from gateway.smtp.intake import MessageIntake
 from gateway.smtp.limits import CommandBudget
 from gateway.smtp.parameters import ArgumentError, read_helo, read_mail, read_rcpt
@@ -61,6 +62,8 @@ MAX_COMMAND = 512  # RFC 5321 4.5.3.1.4, line end included
 _LONG_COMMANDS = frozenset((b"MAIL", b"RCPT", b"XFORWARD"))  # their parameters take up to reading.MAX_LINE
 _TURN = 64  # commands of one client, pipelined, before the others get theirs
 _FAREWELL_SECONDS = 1.0  # for the client's QUIT after the reply to its last message, when the server stops
+# What every transaction is told.
+_SENDER_OK, _RECIPIENT_OK, _GO_AHEAD = wire(SENDER_OK), wire(RECIPIENT_OK), wire(GO_AHEAD)
 # What speaks HTTP, TLS or SSH, or sends us the header of a web request, is no mail client.
 _FOREIGN = re.compile(rb"(?:GET|POST|HEAD|PUT|OPTIONS|CONNECT|PRI)\Z|SSH-|[A-Z][A-Z0-9-]*:\Z|[^\t\r\n\x20-\x7e]")
 
@@ -125,12 +128,14 @@ class SmtpServer(Connection):
             except EndlessLineError:
                 self._say(self._tagged(LINE_TOO_LONG_COMMAND))
                 raise GoodbyeError(TOO_MANY_ERRORS) from None
-            while self._answered and self._answered[0][0] <= start:
-                self.service.pipeline.confirm(self._answered.popleft()[1])
+            if self._answered:
+                self._confirm(start)
             if self._interruption is not None:
                 raise GoodbyeError(self._interruption)
             try:
-                await self._command(line)
+                following = self._command(line)
+                if following is not None:
+                    await following
             except ArgumentError as error:
                 self._note(line, error.reply)
                 self._refuse(error.reply)
@@ -153,7 +158,13 @@ class SmtpServer(Connection):
             if line is not None:
                 return line
 
-    async def _command(self, line: bytes) -> None:
+    def _confirm(self, consumed: int) -> None:
+        """A command has come that began behind so many octets: the client has seen what was answered before them."""
+        while self._answered and self._answered[0][0] <= consumed:
+            self.service.pipeline.confirm(self._answered.popleft()[1])
+
+    def _command(self, line: bytes) -> Coroutine[None, None, None] | None:
+        """What is left to be awaited of the command."""
         word, _, argument = line.rstrip(b"\r\n").partition(b" ")
         verb = word.upper()
         if self.draining and verb != b"QUIT":
@@ -163,19 +174,19 @@ class SmtpServer(Connection):
             if _FOREIGN.match(verb):
                 raise GoodbyeError(NOT_A_MAIL_CLIENT)
             self._refuse(SYNTAX_ERROR.says("unknown command"))
-            return
-        if not line.endswith(b"\r\n") and not self.service.normalises_newlines:
+        elif not line.endswith(b"\r\n") and not self.service.normalises_newlines:
             self._refuse(SYNTAX_ERROR.says("a command ends with CR LF"))
-            return
-        if len(line) > MAX_COMMAND and verb not in _LONG_COMMANDS:
+        elif len(line) > MAX_COMMAND and verb not in _LONG_COMMANDS:
             self._refuse(LINE_TOO_LONG_COMMAND)
-            return
-        try:
-            text = argument.decode()
-        except UnicodeDecodeError:
-            self._refuse(SYNTAX_ERROR.says("the argument is no valid UTF-8"))
-            return
-        await getattr(self, method)(text.strip(" "))
+        else:
+            try:
+                text = argument.decode()
+            except UnicodeDecodeError:
+                self._refuse(SYNTAX_ERROR.says("the argument is no valid UTF-8"))
+                return None
+            following: Coroutine[None, None, None] = getattr(self, method)(text.strip(" "))
+            return following
+        return None
 
     async def handle_exception(self, error: Exception) -> str:
         """aiosmtpd answers 500 with the exception's text here: a permanent refusal that tells internals."""
@@ -287,7 +298,7 @@ class SmtpServer(Connection):
             self._refuse(outcome, by_policy=True)
         else:
             self._transaction = outcome
-            self._say(SENDER_OK)
+            self._out.append(_SENDER_OK)
 
     async def smtp_RCPT(self, argument: str) -> None:
         transaction = self._transaction
@@ -307,7 +318,7 @@ class SmtpServer(Connection):
             reply = await self.service.pipeline.rcpt(transaction, recipient)
         if reply.is_accept:
             self._recipient_taken(transaction, recipient.address.key)
-            self._say(reply)
+            self._out.append(_RECIPIENT_OK if reply is RECIPIENT_OK else wire(reply))
         else:
             self._refused_recipients = True
             self._refuse(reply, by_policy=True)
@@ -334,7 +345,7 @@ class SmtpServer(Connection):
         if argument:
             self._refuse(BAD_ARGUMENT)
             return
-        self._say(GO_AHEAD)
+        self._out.append(_GO_AHEAD)
         try:
             await self._take_message(transaction)
         except (GoodbyeError, ClientGoneError):
@@ -344,10 +355,10 @@ class SmtpServer(Connection):
             raise GoodbyeError(INTERNAL_ERROR) from error
 
     async def _take_message(self, transaction: Transaction) -> None:
-        intake = self._new_intake()
+        intake = self.service.new_intake()
         try:
             await self._receive(intake)
-            outcome = await intake.finish()
+            outcome = intake.finish()
         except GoodbyeError as goodbye:
             if goodbye.reply is TOO_SLOW:
                 self._transaction = None
@@ -371,17 +382,6 @@ class SmtpServer(Connection):
     def _no_recipients(self) -> Reply:
         return NO_VALID_RECIPIENTS if self._refused_recipients else BAD_SEQUENCE
 
-    def _new_intake(self) -> MessageIntake:
-        service = self.service
-        return MessageIntake(
-            service.spool,
-            service.limits.spill_bytes,
-            max_bytes=service.max_message_bytes,
-            max_line_bytes=service.limits.max_line_bytes,
-            normalise=service.normalises_newlines,
-            threads=service.threads,
-        )
-
     async def _receive(self, intake: MessageIntake) -> None:
         listener = self.service.listener
         incoming = self.incoming
@@ -397,11 +397,11 @@ class SmtpServer(Connection):
                 await self._more(deadline)
                 continue
             rest = intake.take(block)
+            if intake.must_spill:
+                await intake.spill()
             if rest is not None:
                 incoming.give_back(rest)
                 return
-            if intake.must_spill:
-                await intake.spill()
 
     async def _process(self, transaction: Transaction, body: Body) -> Sequence[Reply]:
         self.processing = transaction

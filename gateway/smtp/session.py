@@ -6,12 +6,13 @@ import asyncio
 import itertools
 import secrets
 from concurrent.futures import Executor
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.config.models import LimitsConfig, ListenerConfig
 from gateway.mail.envelope import Client, Session
+from gateway.smtp.intake import MessageIntake
 from gateway.smtp.limits import UNIX_PEER, ConnectionLimits, TrustedPeers
 from gateway.smtp.xforward import ATTRIBUTES
 
@@ -34,11 +35,8 @@ class Service:
         threads: Executor,
     ) -> None:
         self.listener = listener
-        self.limits = limits
-        self.spool = spool
         self.hostname = hostname
         self.pipeline = pipeline
-        self.threads = threads
         self.loop = asyncio.get_running_loop()
         self.trusted = TrustedPeers(listener.trusted_peers)
         self.connections = ConnectionLimits(
@@ -48,6 +46,15 @@ class Service:
         )
         self.max_message_bytes = listener.max_message_bytes or limits.max_message_bytes
         self.normalises_newlines = listener.normalises_newlines
+        self.new_intake = partial(
+            MessageIntake,
+            spool,
+            limits.spill_bytes,
+            max_bytes=self.max_message_bytes,
+            max_line_bytes=limits.max_line_bytes,
+            normalise=self.normalises_newlines,
+            threads=threads,
+        )
         self._id_prefix = secrets.token_hex(4)
         self._count = itertools.count(1)
 

@@ -21,9 +21,18 @@ class Account:
     home: str
 
     def own(self, path: Path) -> None:
-        """Give a file of root to this account; what somebody else owns is left as it is."""
-        if path.stat().st_uid == 0:
-            os.chown(path, self.uid, self.gid)
+        """Give a file of root to this account; what somebody else owns is left as it is.
+
+        A symbolic link is not followed: in a directory of the account itself it could lead to any file of root.
+        """
+        if path.lstat().st_uid == 0:
+            os.lchown(path, self.uid, self.gid)
+
+    def become(self) -> None:
+        """Give up root for this account, for good."""
+        os.setgroups(self.groups)
+        os.setgid(self.gid)
+        os.setuid(self.uid)
 
 
 def account_of_workers(user: str) -> Account | None:

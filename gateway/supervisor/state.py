@@ -49,7 +49,8 @@ class StateDirectory:
             for path in (directory, config.spool):
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
                 if account:
-                    account.own(path)
+                    # An admin may well have made the state directory itself a link.
+                    account.own(path.resolve() if path == directory else path)
             held.append(_open_lock(directory / "lock"))
             _take(held[0], directory)
             held.append(_open_lock(directory / "workers.lock"))
@@ -70,7 +71,11 @@ class StateDirectory:
         """Write down who runs and where it listens (`running.json`), for `stellwerk send` and `doctor`."""
         path = self.directory / RUNNING_FILE
         fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps({"process": os.getpid(), "boot": self.boot, "listeners": listeners}))
+        fresh.unlink(missing_ok=True)
+        with fresh.open("x") as file:
+            # The directory is private; in it, whoever workers run as may read who runs.
+            os.fchmod(file.fileno(), 0o644)
+            json.dump({"process": os.getpid(), "boot": self.boot, "listeners": listeners}, file)
         fresh.replace(path)
 
     def release(self) -> None:

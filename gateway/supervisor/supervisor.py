@@ -198,6 +198,8 @@ class Supervisor:
     def _on_stop(self) -> None:
         if self._stop.is_set():
             self._hurry.set()
+        else:
+            log.info("asked to stop: running transactions may finish")
         self._stop.set()
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pwd
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +18,7 @@ import pytest
 from gateway.config import read
 from gateway.doctor import Finding, examine
 from gateway.testing.dns_server import DnsServer
+from tests.core.as_nobody import as_nobody, let_everybody_into
 from tests.core.cli.running import CONFIG, stellwerk
 from tests.integration.gateway_process import GatewayProcess
 
@@ -24,6 +28,9 @@ async def findings(directory: Path, text: str = "") -> list[Finding]:
     async with DnsServer([("example.test", "NS", "ns.example.test.", 300)]) as server:
         dns = "" if "[dns]" in text else f'[dns]\nnameservers = ["{server.address}"]\n'
         return await examine(read(CONFIG.format(directory=directory) + dns + text))
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="changes users, so it needs root")
 
 
 @pytest.fixture(autouse=True)
@@ -55,8 +62,9 @@ async def test_a_running_gateway_is_right(tmp_path: Path) -> None:
     assert 'mail of our own goes to "mail", a Maildir' in texts(found, "warning", "next hops")
 
 
-async def test_nothing_has_been_started_yet(tmp_path: Path) -> None:
+async def test_nothing_has_been_started_yet_and_nothing_is_made(tmp_path: Path) -> None:
     found = await findings(tmp_path)
+    assert not [*tmp_path.iterdir()]  # noqa: ASYNC240 - one look at an empty directory
     assert "state is missing" in texts(found, "warning", "state")
     assert "the store is empty" in texts(found, "warning", "store")
     assert "the gateway does not run" in texts(found, "warning", "listeners")
@@ -68,13 +76,115 @@ async def test_a_state_directory_that_is_open_to_others(tmp_path: Path) -> None:
     (tmp_path / "state/secret").write_text("00" * 32)
     (tmp_path / "state/secret").chmod(0o640)
     found = await findings(tmp_path)
-    assert "run: chmod 700 state" in texts(found, "warning", "state")
-    assert "state/secret can be read by others (mode 0640); run: chmod 600" in texts(found, "failed", "state")
+    assert f"run: chmod 700 {tmp_path}/state" in texts(found, "warning", "state")
+    assert texts(found, "ok", "state") == ""
+    assert f"{tmp_path}/state/secret can be read by others (mode 0640); run: chmod 600" in texts(
+        found, "failed", "state"
+    )
 
 
 async def test_a_missing_spool(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir(mode=0o700)
-    assert "the spool state/spool is missing" in texts(await findings(tmp_path), "failed", "state")
+    assert f"the spool {tmp_path}/state/spool is missing" in texts(await findings(tmp_path), "failed", "state")
+
+
+MB = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("free", "status", "expected"),
+    [
+        (10 * MB, "failed", "has 10 MB free, less than one message may have (37 MB); make room"),
+        (100 * MB, "warning", "has 100 MB free, room for 2 messages of the largest size; make room"),
+        (9000 * MB, "ok", "has 9,000 MB free"),
+    ],
+)
+async def test_free_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, status: str, expected: str
+) -> None:
+    monkeypatch.setattr("gateway.doctor_files.free_bytes", lambda path: (free, True))
+    text = texts(await findings(tmp_path), status, "space")
+    assert text.startswith(f"{tmp_path} (state_dir, spool, database, next hop mail) {expected}")
+
+
+async def test_no_inodes_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.doctor_files.free_bytes", lambda path: (9000 * MB, False))
+    assert "has no inode left for another file" in texts(await findings(tmp_path), "failed", "space")
+
+
+async def test_a_secret_that_this_user_cannot_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "state/spool").mkdir(parents=True)
+    (tmp_path / "state").chmod(0o700)
+    (tmp_path / "state/secret").write_text("00" * 32)
+    monkeypatch.setattr("gateway.doctor_files.secret_problem", _refused)
+    found = await findings(tmp_path)
+    assert "cannot read" in texts(found, "failed", "state")
+    assert f"{tmp_path}/state/secret" in texts(found, "failed", "state")
+    assert texts(found, "ok", "clock")
+
+
+def _refused(path: Path) -> str | None:
+    raise PermissionError(13, "Permission denied", str(path))
+
+
+@needs_root
+def test_what_workers_may_not_write(tmp_path: Path) -> None:
+    let_everybody_into(tmp_path)
+    for name in ("state/spool", "mail"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name).chmod(0o700)
+    text = CONFIG.format(directory=tmp_path).replace("[server]", '[server]\nuser = "nobody"')
+    config = read(text + '[dns]\nnameservers = ["127.0.0.1:1"]\n')
+
+    def ask() -> str:
+        return json.dumps([one.to_json() for one in asyncio.run(examine(config))])
+
+    ask_as_root = asyncio.run(examine(config))  # and imports what the child could not read
+    assert texts(ask_as_root, "failed", "state") == ""
+    found = [Finding(**one) for one in json.loads(as_nobody(ask))]
+    mail = f"user nobody cannot write to {tmp_path}/mail (root:root 0700); run: chown -R nobody {tmp_path}/mail"
+    assert texts(found, "failed", "next hops") == f"next hop 'mail' (maildir): {mail}"
+    state = f"{tmp_path}/state (root:root 0755); run: chown -R nobody {tmp_path}/state"
+    assert texts(found, "failed", "state") == f"user nobody cannot write to {state}"
+    assert texts(found, "ok", "clock")
+
+
+@needs_root
+def test_root_becomes_the_workers_user(tmp_path: Path) -> None:
+    config = read(CONFIG.format(directory=tmp_path).replace("[server]", '[server]\nuser = "nobody"'))
+    script = (
+        "import os, sys; from gateway.config import read; from gateway.doctor import become_workers_user\n"
+        "from gateway.errors import StellwerkError\n"
+        "try: become_workers_user(read(sys.stdin.read()))\n"
+        "except StellwerkError as error: print(error, file=sys.stderr)\n"
+        "print(os.getresuid(), os.getgroups())"
+    )
+    assert config.source is not None
+    ran = subprocess.run(
+        [sys.executable, "-c", script], input=config.source.text, capture_output=True, text=True, check=True
+    )
+    nobody = pwd.getpwnam("nobody")
+    assert ran.stdout.startswith(str((nobody.pw_uid,) * 3))
+    assert "0" not in ran.stdout.partition(") ")[2].strip("[]\n").split(", ")
+    assert ran.stderr == "" or ran.stderr.startswith("user nobody cannot read ")
+
+
+@needs_root
+async def test_a_user_that_does_not_exist(tmp_path: Path) -> None:
+    text = CONFIG.format(directory=tmp_path).replace("[server]", '[server]\nuser = "nobody-of-that-name"')
+    found = await examine(read(text + '[dns]\nnameservers = ["127.0.0.1:1"]\n'))
+    assert 'server.user = "nobody-of-that-name": there is no such user' in texts(found, "failed", "configuration")
+
+
+async def test_a_next_hop_that_is_down_is_one_line(tmp_path: Path) -> None:
+    config = tmp_path / "s.toml"
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        hop = f'[next_hop.out]\nkind = "smtp"\naddress = "127.0.0.1:{unused.getsockname()[1]}"\n'
+        config.write_text(CONFIG.format(directory=tmp_path) + hop + '[dns]\nnameservers = ["127.0.0.1:1"]\n')
+        ran = await stellwerk(config, "doctor")
+    assert ran.errors == ""
+    assert ran.output.count("takes no mail") == 1
 
 
 async def test_a_clock_that_was_set_back(tmp_path: Path) -> None:
@@ -137,7 +247,9 @@ async def test_a_next_hop_and_a_resolver_that_are_down(tmp_path: Path) -> None:
             f'[next_hop.out]\nkind = "smtp"\naddress = "127.0.0.1:{unused.getsockname()[1]}"\n'
             f'[dns]\nnameservers = ["127.0.0.1:{silent.getsockname()[1]}"]\n',
         )
-    assert texts(found, "failed", "next hops").startswith("next hop out: ")
+    assert texts(found, "failed", "next hops").endswith(
+        "takes no mail: Connection refused; start it, or correct next_hop.out.address"
+    )
     assert texts(found, "failed", "dns").startswith("DNS does not answer")
 
 

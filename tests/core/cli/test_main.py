@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -67,10 +68,32 @@ def test_c2_a_wrong_configuration_is_exit_status_2_and_all_errors(tmp_path: Path
     assert "Traceback" not in result.stderr
 
 
+def test_config_check_says_that_plugins_come_later(tmp_path: Path) -> None:
+    config = tmp_path / "s.toml"
+    config.write_text('plugins = ["nonsense"]\n[server]\nworkers = 0\n')
+    assert run("config", "check", "--config", str(config)).stderr.splitlines()[-1] == (
+        "(plugins are looked at once this is right)"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_config_check_knows_the_users_of_this_machine(tmp_path: Path) -> None:
+    config = tmp_path / "s.toml"
+    shipped = (CHECKOUT / "conf/stellwerk.toml").read_text()
+    config.write_text(shipped.replace('# user = "stellwerk"', 'user = "nobody-of-that-name"'))
+    result = run("config", "check", "--config", str(config))
+    line = config.read_text().partition("user = ")[0].count("\n") + 1
+    expected = f'{config}:{line}: server.user = "nobody-of-that-name": there is no such user; create it with: useradd'
+    assert (result.returncode, result.stderr.startswith(expected)) == (2, True)
+
+
 def test_a_missing_configuration_says_how_to_name_one(tmp_path: Path) -> None:
     result = run("config", "check", cwd=str(tmp_path))
     assert result.returncode == 2
-    assert result.stderr == "/etc/stellwerk/stellwerk.toml: No such file or directory; name the file with --config\n"
+    assert result.stderr == (
+        f"there is no {tmp_path}/conf/stellwerk.toml and no /etc/stellwerk/stellwerk.toml, "
+        "and $STELLWERK_CONFIG is not set; name the file with --config\n"
+    )
 
 
 def test_describe_as_json_and_as_text() -> None:

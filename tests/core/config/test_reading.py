@@ -140,6 +140,24 @@ def test_a_right_configuration_is_read_and_knows_its_source() -> None:
             's.toml:11: found 3 (a whole number) at hosted."example.test".mailboxes[1]; expected a string',
         ),
         (
+            '[hosted."example.test"]\nmailboxes = ["*", "anna.b", "anna@example.test"]',
+            (
+                's.toml:9: hosted."example.test".mailboxes[2]: found "anna@example.test"; '
+                'expected the part before the @ ("anna")'
+            ),
+        ),
+        (
+            '[hosted."example.test"]\nmailboxes = ["Anna Müller"]',
+            (
+                's.toml:9: hosted."example.test".mailboxes[0]: found "Anna Müller"; expected the part before the @ '
+                '("anna"): the local part holds a character that must be quoted'
+            ),
+        ),
+        (
+            "[hosted.example.test]\nmailboxes = []",
+            's.toml:8: hosted.example.test: quote the domain: [hosted."example.test"]',
+        ),
+        (
             '[next_hop.two]\nkind = "maildir"\npath = "mail/{localpart}"',
             (
                 's.toml:10: found "mail/{localpart}" at next_hop.two.path; {localpart} is unknown here; '
@@ -178,6 +196,11 @@ path = "{local}"
     assert found == ["1", "3", "4", "5", "8"]
 
 
+def test_a_single_listener_in_single_brackets() -> None:
+    (problem,) = errors_of(GOOD.replace("[[listener]]", "[listener]"))
+    assert problem == "s.toml:2: found [listener]; write [[listener]], since there may be several"
+
+
 def test_what_is_missing_altogether_has_no_line() -> None:
     listener, next_hop = errors_of("plugins = []")
     assert listener.startswith("s.toml: listener is missing; expected tables, each under its own [[...]], at least 1 (")
@@ -193,14 +216,35 @@ def test_the_models_own_field_names_are_no_keys() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a = 1\nb = = 2", "s.toml:2:5: not TOML: invalid value"),
-        ("[server]\nworkers = 1\nworkers = 2\n", "s.toml:3:12: not TOML: cannot overwrite a value"),
-        ("[server]\n[server]\n", "s.toml:2:8: not TOML: cannot declare ('server',) twice"),
+        (
+            "a = 1\nb = = 2",
+            's.toml:2:5: not TOML: found b = = 2; expected a number, true, false, "text in quotes" or a [list]',
+        ),
+        ("[store]\nauto_upgrade = yes # or no", "2:16: found auto_upgrade = yes; expected true or false"),
+        ("[store]\nauto_upgrade = True\n", "2:16: found auto_upgrade = True; expected true or false"),
+        ("[server]\nhostname = gw.test", '2:12: found hostname = gw.test; expected text in quotes: "gw.test"'),
+        ("[store]\nurl = postgresql://me:hidden@host/x", "2:7: invalid value"),
+        ("[server]\nworkers = 1\nworkers = 2\n", '3:12: "workers" stands here a second time; keep one of the two'),
+        (
+            "[server]\nworkers = 1\nworkers = 2",
+            's.toml:3: not TOML: "workers" stands here a second time; keep one of the two (at the end of the file)',
+        ),
+        ("[server]\n[server]\n", "2:8: [server] stands here a second time; put its keys under the first one"),
+        (
+            '[listener]\nname = "a"\n[listener]\nname = "b"\n',
+            "3:10: [listener] stands here a second time; write [[listener]] above each of them",
+        ),
+        (
+            '[listener]\nname = "a"\n[[listener]]\nname = "b"\n',
+            "3:11: [listener] stands here a second time; write [[listener]] above each of them",
+        ),
         ('a = "never closed', "s.toml:1: not TOML: unterminated string (at the end of the file)"),
     ],
 )
 def test_broken_toml_has_line_and_column(text: str, expected: str) -> None:
-    assert errors_of(text) == [expected]
+    place, _, said = expected.partition(": ")
+    full = expected if expected.startswith("s.toml") else f"s.toml:{place}: not TOML: {said}"
+    assert errors_of(text) == [full]
 
 
 def test_c1_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:

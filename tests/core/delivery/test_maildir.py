@@ -285,9 +285,12 @@ async def test_other_shapes_of_paths(tmp_path: Path) -> None:
 async def test_probe_tells_what_is_wrong(tmp_path: Path) -> None:
     async with maildir(tmp_path) as hop:
         assert await hop.probe() is None
+    async with maildir(tmp_path, path=f"{tmp_path}/not/yet/{{local}}") as hop:
+        assert await hop.probe() is None
+        assert not (tmp_path / "not").exists()
     (tmp_path / "file").write_bytes(b"")
     async with maildir(tmp_path, path=f"{tmp_path}/file/{{local}}") as hop:
-        assert await hop.probe() == f"next hop 'mail' (maildir) cannot write to {tmp_path}/file: Not a directory"
+        assert await hop.probe() == f"next hop 'mail' (maildir): {tmp_path}/file is no directory"
 
 
 class Gate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import pytest
 
 from gateway.delivery.transport import Batch, Copy, Outcome, Results
 from gateway.mail.address import Address
-from gateway.mail.body import CHUNK, Body, MemoryBody
+from gateway.mail.body import CHUNK, Body, FileBody, MemoryBody
 from gateway.mail.edits import Edits, Splice
 from gateway.mail.envelope import Client
-from gateway.mail.reply import BAD_ADDRESS, BARE_NEWLINE, DEADLINE_PASSED, NEXT_HOP_BROKE_OFF
+from gateway.mail.reply import BAD_ADDRESS, BARE_NEWLINE, DEADLINE_PASSED, INTERNAL_ERROR, NEXT_HOP_BROKE_OFF
 from gateway.testing.sink import KEYWORDS, XFORWARD, Answer, Sink
 from tests.core.delivery.batches import ANNA, BO, CLEO, MESSAGE, SENDER, batch, next_hop, soon, spilled
 
@@ -221,6 +222,33 @@ async def test_bare_newlines_never_leave() -> None:
             (result,) = await hop.deliver(batch(body), deadline=soon())
             assert (result.outcome, result.reply) == (Outcome.REFUSED, BARE_NEWLINE)
     assert sink.received == []
+
+
+@pytest.mark.parametrize("is_at_hand", [True, False])
+async def test_a_spilled_plain_body_arrives_by_either_way_of_reading(
+    monkeypatch: pytest.MonkeyPatch, is_at_hand: bool
+) -> None:
+    data = b"Subject: x\r\n\r\n" + b"x" * 998 + b"\r\n" * 200_000
+    body = spilled(data)
+    body.is_plain = True
+    if not is_at_hand:
+        monkeypatch.setattr(FileBody, "read_at_once", lambda self, start, end: None)
+    async with Sink() as sink, next_hop(sink) as hop:
+        (result,) = await hop.deliver(batch(body, edits=Edits(("X: y",))), deadline=soon())
+    assert result.outcome is Outcome.DONE
+    assert [message.data for message in sink.messages] == [b"X: y\r\n" + data]
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+async def test_a_spool_that_lost_octets_breaks_off(tmp_path: Path, is_plain: bool) -> None:
+    descriptor = os.open(tmp_path, os.O_TMPFILE | os.O_RDWR)
+    os.write(descriptor, b"x" * 100 + b"\r\n")
+    cut = FileBody(descriptor, 200, b"", is_plain=is_plain)
+    async with Sink() as sink, next_hop(sink) as hop:
+        (result,) = await hop.deliver(batch(cut), deadline=soon())
+    assert (result.outcome, result.reply) == (Outcome.DEFERRED, INTERNAL_ERROR)
+    assert sink.messages == []
+    cut.close()
 
 
 # Deadlines and cancellation: what happens depends on which side of the final dot it is.

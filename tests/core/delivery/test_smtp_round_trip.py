@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +22,8 @@ class CutBody(Body):
 
     def __init__(self, data: bytes, cuts: list[int]) -> None:
         self._data = data
-        self._borders = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+        self._borders = sorted({len(data), *(cut for cut in cuts if cut < len(data))})
+        self.is_plain = data[-2:] in (b"", b"\r\n") and b"\r\n." not in b"\r\n" + data
 
     def __len__(self) -> int:
         return len(self._data)
@@ -32,10 +31,9 @@ class CutBody(Body):
     def read(self, start: int, end: int) -> bytes:
         return self._data[start:end]
 
-    def chunks(self, size: int = CHUNK, start: int = 0) -> Iterator[bytes]:
-        assert (size, start) == (CHUNK, 0)
-        for begin, end in pairwise(self._borders):
-            yield self._data[begin:end]
+    def read_at_once(self, start: int, end: int) -> bytes:
+        assert end == start + CHUNK
+        return self._data[start : next(border for border in self._borders if border > start)]
 
 
 @st.composite

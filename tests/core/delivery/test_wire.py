@@ -58,6 +58,24 @@ def test_the_way_it_is_cut_makes_no_difference(data: bytes, cuts: list[int]) -> 
         assert encode(data, cuts) == encode(data, [])
 
 
+PLAIN = st.lists(st.sampled_from([b"\r\n", b"a\r\n", b"a.\r\n", b"bc d\r\n"]), max_size=20).map(b"".join)
+
+
+@given(head=AWKWARD, body=PLAIN, cuts=CUTS)
+def test_p13_a_plain_body_goes_out_as_it_would_after_a_look_at_it(
+    head: list[bytes], body: bytes, cuts: list[int]
+) -> None:
+    encoder = DataEncoder()
+    borders = sorted({0, len(body), *(cut for cut in cuts if cut < len(body))})
+    pieces = [body[start:end] for start, end in pairwise(borders)]
+    if not is_safe(b"".join(head) + body):
+        with pytest.raises(UnsafeContent):
+            b"".join([encoder.piece(b"".join(head)), *(encoder.plain(piece) for piece in pieces), encoder.end()])
+        return
+    wire = b"".join([encoder.piece(b"".join(head)), *(encoder.plain(piece) for piece in pieces), encoder.end()])
+    assert wire == encode(b"".join(head) + body, [])
+
+
 @pytest.mark.parametrize(
     ("pieces", "wire"),
     [

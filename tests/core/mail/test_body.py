@@ -126,6 +126,41 @@ def test_the_writer_keeps_every_octet(parts: list[bytes], spill_bytes: int) -> N
     body.close()
 
 
+@given(octets, st.integers(0, 300), st.integers(0, 300))
+def test_what_is_there_at_once_is_what_is_there(raw: bytes, start: int, end: int) -> None:
+    wanted = raw[min(start, len(raw)) : end]
+    for body in bodies(raw):
+        found = body.read_at_once(min(start, len(raw)), end)
+        assert (found is None and not wanted) or found == wanted
+
+
+def test_what_is_not_at_hand_is_left_to_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = spilled(b"0123456789")
+
+    def would_block(descriptor: int, buffers: list[bytearray], offset: int, flags: int) -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "preadv", would_block)
+    assert body.read_at_once(0, 10) is None
+    assert body.read(0, 10) == b"0123456789"
+    monkeypatch.undo()
+    real = os.preadv
+    monkeypatch.setattr(
+        os, "preadv", lambda file, buffers, at, flags: real(file, [memoryview(buffers[0])[:4]], at, flags)
+    )
+    assert body.read_at_once(1, 10) == b"1234"
+
+
+@pytest.mark.parametrize("spill_bytes", [0, 100])
+@pytest.mark.parametrize("is_plain", [True, False])
+def test_a_body_is_plain_when_its_decoder_says_so(tmp_path: Path, spill_bytes: int, is_plain: bool) -> None:
+    writer = BodyWriter(tmp_path, spill_bytes)
+    writer.write(b"x\r\n")
+    body = writer.finish(is_plain=is_plain)
+    assert body.is_plain is is_plain
+    body.close()
+
+
 def test_a_body_in_memory_is_not_copied() -> None:
     raw = b"x" * 100
     writer = BodyWriter(Path("/nowhere"), 1000)

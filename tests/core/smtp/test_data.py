@@ -94,6 +94,16 @@ def test_blocks_may_be_cut_anywhere(wire: bytes, cuts: list[int]) -> None:
     assert decoder.stray_nul == content.count(b"\0")
 
 
+@given(tricky, st.lists(st.integers(0, 60), max_size=6), st.booleans())
+def test_p13_plain_is_what_needs_nothing_done(wire: bytes, cuts: list[int], normalise: bool) -> None:
+    wire += b"\r\n.\r\n"
+    edges = sorted({0, len(wire), *(cut for cut in cuts if cut < len(wire))})
+    content, decoder = decode([wire[start:end] for start, end in itertools.pairwise(edges)], normalise=normalise)
+    sent, _ = reference(wire) or (b"", b"")
+    is_as_sent = content == sent and wire.startswith(sent)
+    assert decoder.is_plain == (is_as_sent and not re.search(rb"\r(?!\n)|(?<!\r)\n|\0|\r\n\.", b"\r\n" + sent))
+
+
 @given(tricky, st.integers(1, 5))
 def test_normalised_content_holds_no_strays(wire: bytes, size: int) -> None:
     wire += b"\r\n.\r\n"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +115,17 @@ def test_a_failure_is_one_line_and_no_traceback(
     assert ended.value.code == 1
     said = "is not available: file is not a database; restore it from a backup or correct [store] url"
     assert capsys.readouterr().err == f"the store {tmp_path}/store.db {said}\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes users, so it needs root")
+def test_what_root_makes_belongs_to_the_workers(config: Path, tmp_path: Path) -> None:
+    config.write_text(config.read_text().replace("[server]", '[server]\nuser = "nobody"'))
+    assert run(config, "upgrade").exit_code == 0
+    assert run(config, "status").exit_code == 0
+    nobody = pwd.getpwnam("nobody").pw_uid
+    owners = {path.name: path.stat().st_uid for path in tmp_path.glob("store.db*")}
+    assert owners["store.db"] == owners["store.db.lock"] == nobody
+    assert set(owners.values()) == {nobody}
 
 
 def test_asking_for_help_imports_no_database_library() -> None:

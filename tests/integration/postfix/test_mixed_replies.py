@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from gateway.testing.sink import Sink
@@ -52,8 +54,7 @@ async def test_each_recipient_by_its_own_reply(behind_queue: StartBehindQueue) -
             "busy@elsewhere.test": ("deferred", "4.2.1"),
             "never@elsewhere.test": ("bounced", "5.7.1"),
         }
-        [waiting] = await pair.postfix.queue()
-        assert [recipient["address"] for recipient in waiting["recipients"]] == ["busy@elsewhere.test"]
+        await until(partial(_only_the_deferred_one_waits, pair), "the bounces have left the queue")
 
         await pair.postfix.flush()
         await pair.postfix.wait_until_queue_is_empty()
@@ -108,3 +109,8 @@ async def test_next_hop_that_is_down_defers_and_delivers_later(behind_queue: Sta
         assert [received.to for received in sink.messages] == [("good@elsewhere.test",)]
         await pair.postfix.wait_until_delivered(1, "anna")
         await pair.postfix.stop()
+
+
+async def _only_the_deferred_one_waits(pair: BehindQueue) -> bool:
+    waiting = await pair.postfix.queue()
+    return [each["address"] for message in waiting for each in message["recipients"]] == ["busy@elsewhere.test"]
