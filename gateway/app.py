@@ -103,6 +103,7 @@ class Gateway:
                 self.config.own_hop,
                 self.identity.instance,
                 self.clock,
+                self.directory.has_mailbox,
             )
             self._background = [
                 asyncio.create_task(jobs.run(), name="outbox"),

@@ -69,6 +69,10 @@ def main() -> None:
     except StellwerkError as error:
         click.echo(str(error), err=True)
         sys.exit(error.exit_status)
+    except OSError as error:  # standard output on a full disk, a closed pipe
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"stellwerk: {where}{error.strerror or error}", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -177,7 +177,7 @@ def _outcome(story: Story) -> str:
 def _seconds(age: str) -> float:
     """`30m` as seconds; a bare number is minutes."""
     number, unit = (age[:-1], age[-1]) if age[-1:].isalpha() else (age, "m")
-    if not number.isdigit() or unit not in _UNITS:
+    if not (number.isascii() and number.isdecimal()) or unit not in _UNITS:
         raise click.BadParameter(f"{age!r}: expected a number with s, m, h or d, like 30m", param_hint="--since")
     return float(number) * _UNITS[unit]
 

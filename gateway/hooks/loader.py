@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +24,7 @@ from gateway.config.locate import key_lines, nearest_line
 from gateway.config.models import Config, PluginPolicyConfig
 from gateway.config.reading import render_problems, shown_key
 from gateway.errors import ConfigError, PluginLoadError
-from gateway.hooks.policy import Policy
+from gateway.hooks.policy import Breaker, Policy
 from gateway.hooks.registry import Declarations
 from gateway.hooks.runner import Call, Runner
 
@@ -257,7 +257,9 @@ def _calls(loaded: list[LoadedPlugin]) -> tuple[dict[str, list[Call]], list[Thre
                 continue
             own_pool = None if inspect.iscoroutinefunction(raw) else pool
             function = getattr(plugin.instance, hook)
-            calls[hook].append(Call(plugin.name, hook, function, _arguments(raw), plugin.policy, tags, own_pool))
+            # A breaker for each hook: one that works must not hide another that fails every time.
+            policy = replace(plugin.policy, breaker=Breaker())
+            calls[hook].append(Call(plugin.name, hook, function, _arguments(raw), policy, tags, own_pool))
     return calls, pools
 
 

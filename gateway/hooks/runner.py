@@ -160,7 +160,8 @@ class Runner:
         except _Failed as failure:
             event["ms"] = _milliseconds(started)
             if call.policy.breaker.failed():
-                log.error("plugin %s failed %d times in a row, breaker open", call.plugin, call.policy.breaker.failures)
+                failures = call.policy.breaker.failures
+                log.error("plugin %s failed %d times in a row in %s, breaker open", call.plugin, failures, call.hook)
             return self._failed(call, event, str(failure))
         except asyncio.CancelledError:
             call.policy.breaker.broken_off()
@@ -305,6 +306,8 @@ def _checked(call: Call, answer: Any) -> Any:
             raise _Failed(f"returned {type(item).__name__}, allowed: {names}")
         if isinstance(item, Tag):
             _check_tag(call, item)
+        elif isinstance(item, Reply) and 300 <= item.code < 400:
+            raise _Failed(f"returned {item.code}: a hook accepts with 2xx or refuses with 4xx or 5xx")
     return answer
 
 

@@ -43,7 +43,7 @@ class JobWorker:
 
     def __init__(
         self, store: Store, runner: Runner, next_hops: Mapping[str, NextHop], own_hop: str, instance: str,
-        clock: Callable[[], float],
+        clock: Callable[[], float], has_mailbox: Callable[[Address], bool] = lambda _address: True,
     ) -> None:  # fmt: skip
         self._store = store
         self._runner = runner
@@ -51,6 +51,7 @@ class JobWorker:
         self._own_hop = own_hop
         self._instance = instance
         self._clock = clock
+        self._has_mailbox = has_mailbox
         slowest = max((call.policy.timeout_seconds for call in runner.chain("run_job")), default=0.0)
         self._lease_seconds = max(LEASE_SECONDS, 2 * slowest)
 
@@ -126,9 +127,13 @@ class JobWorker:
             return _Ended(f"next hop {self._own_hop} is not configured", pause)
         payload = leased.job.payload
         sender = payload.get("sender")
+        recipients = [Address.parse(to) for to in payload["recipients"]]
+        strangers = [to for to in recipients if hop.kind == "maildir" and not self._has_mailbox(to)]
+        if strangers:  # a folder nobody reads is no delivery, and strangers could make any number of them
+            return _Ended(f"{strangers[0]} has no mailbox here and routing.own leads into Maildirs only")
         batch = Batch(
             sender=Address.parse(sender) if sender else None,
-            copies=tuple(Copy(Address.parse(to), ("NEVER",)) for to in payload["recipients"]),
+            copies=tuple(Copy(to, ("NEVER",)) for to in recipients),
             edits=NO_EDITS,
             body=MemoryBody(leased.job.content or b""),
             smtputf8=bool(payload.get("smtputf8")),
@@ -137,6 +142,8 @@ class JobWorker:
         deadline = asyncio.get_running_loop().time() + SEND_SECONDS
         results = await hop.deliver(batch, deadline=deadline)
         bad = [result for result in results if result.outcome is not Outcome.DONE]
+        told = ", ".join(f"<{to}> {result.reply}" for to, result in zip(recipients, results, strict=True))
+        log.info("job %s own mail %s via %s: %s", leased.id, leased.job.key, hop.name, told)
         if not bad:
             return _Ended()
         refused = all(result.outcome is Outcome.REFUSED for result in bad)

@@ -89,15 +89,22 @@ class Connection(SMTP):
         else:
             self._interrupt(SHUTTING_DOWN if self.draining else TOO_SLOW)
 
+    @property
+    def has_transaction(self) -> bool:
+        """Whether mail is under way: between MAIL and the reply to the final dot."""
+        return self.processing is not None
+
     def drain(self) -> None:
-        """End the conversation; a message that is complete is answered first."""
+        """End the conversation; a transaction that has begun is finished first."""
         self.draining = True
-        if self.processing is None:
+        if not self.has_transaction:
             self._interrupt(SHUTTING_DOWN)
 
     def cut(self) -> None:
-        """Tell the client of a running transaction that there is no time left. The transaction goes on without it."""
-        if self.transport is not None and self.processing is not None:
+        """There is no time left. A message that is complete goes on without its client."""
+        if self.processing is None:
+            self._interrupt(SHUTTING_DOWN)
+        elif self.transport is not None:
             self.transport.write(wire(SHUTTING_DOWN.tagged(self.processing.id)))
             self.transport.close()
 

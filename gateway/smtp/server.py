@@ -88,6 +88,10 @@ class SmtpServer(Connection):
         listener = service.listener
         self._budget = CommandBudget(listener.max_errors, listener.max_idle_commands)
 
+    @property
+    def has_transaction(self) -> bool:
+        return self._transaction is not None or self.processing is not None
+
     async def converse(self) -> None:
         """The whole conversation. No trouble of the client's or ours leaves it; the transport is closed at its end."""
         try:
@@ -148,7 +152,8 @@ class SmtpServer(Connection):
 
     async def _await_line(self) -> bytes:
         """The deadline is one for the whole line: an octet now and then does not extend it."""
-        seconds = _FAREWELL_SECONDS if self.draining else self.service.listener.command_timeout_seconds
+        ends = self.draining and not self.has_transaction
+        seconds = _FAREWELL_SECONDS if ends else self.service.listener.command_timeout_seconds
         deadline = self.service.loop.time() + seconds
         while True:
             if self.incoming.buffered and _FOREIGN.match(bytes((self.incoming.first_octet,))):
@@ -167,7 +172,7 @@ class SmtpServer(Connection):
         """What is left to be awaited of the command."""
         word, _, argument = line.rstrip(b"\r\n").partition(b" ")
         verb = word.upper()
-        if self.draining and verb != b"QUIT":
+        if self.draining and verb != b"QUIT" and not self.has_transaction:
             raise GoodbyeError(SHUTTING_DOWN)
         method = self.verbs.get(verb)
         if method is None:

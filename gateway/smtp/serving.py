@@ -126,10 +126,10 @@ class ListenerServer:
         self._timer = self._loop.call_later(self._sweep_seconds, self._sweep)
 
     async def drain(self, seconds: float) -> None:
-        """Stop accepting, say 421 to whoever is not waiting for the reply to a message, give those `seconds`.
+        """Stop accepting, say 421 to whoever has no transaction open, give the others `seconds` to finish theirs.
 
-        The socket stays open and listening for whoever shares it. Transactions that run longer lose their client (421)
-        and go on; their tasks end with the event loop.
+        The socket stays open and listening for whoever shares it. Messages that are complete by then lose their client
+        (421) and go on; their tasks end with the event loop.
         """
         if self._accepting:
             self._accepting = False

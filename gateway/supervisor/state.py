@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import logging
@@ -68,19 +69,28 @@ class StateDirectory:
             raise
 
     def publish(self, listeners: dict[str, str]) -> None:
-        """Write down who runs and where it listens (`running.json`), for `stellwerk send` and `doctor`."""
+        """Write down who runs and where it listens (`running.json`), for `stellwerk send` and `doctor`.
+
+        Raises `StartupError` when the directory takes no file.
+        """
         path = self.directory / RUNNING_FILE
         fresh = path.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        with fresh.open("x") as file:
-            # The directory is private; in it, whoever workers run as may read who runs.
-            os.fchmod(file.fileno(), 0o644)
-            json.dump({"process": os.getpid(), "boot": self.boot, "listeners": listeners}, file)
-        fresh.replace(path)
+        try:
+            fresh.unlink(missing_ok=True)
+            with fresh.open("x") as file:
+                # The directory is private; in it, whoever workers run as may read who runs.
+                os.fchmod(file.fileno(), 0o644)
+                json.dump({"process": os.getpid(), "boot": self.boot, "listeners": listeners}, file)
+            fresh.replace(path)
+        except OSError as error:
+            raise StartupError(
+                f"{path}: {error.strerror}; server.state_dir needs free space and must be writable"
+            ) from None
 
     def release(self) -> None:
         """Give the directory up. Workers that still run keep the lock."""
-        (self.directory / RUNNING_FILE).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a stale file names a process that is gone, and is seen through
+            (self.directory / RUNNING_FILE).unlink(missing_ok=True)
         _close([self._own_fd, self.lock_fd])
 
 

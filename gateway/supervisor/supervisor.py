@@ -118,7 +118,10 @@ class Supervisor:
             self._draining.add(task)
             task.add_done_callback(self._draining.discard)
             self._sockets.retain(config)
-            self._held_state.publish(self._sockets.addresses(config))
+            try:
+                self._held_state.publish(self._sockets.addresses(config))
+            except StellwerkError as error:  # the new generation serves already
+                log.warning("reload: %s; `stellwerk send` and `doctor` do not see new addresses", error)
         systemd.notify("READY=1")
 
     async def _start_or_forget(self, new: Generation, old: Generation) -> None:

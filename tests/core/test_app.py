@@ -96,7 +96,7 @@ async def test_the_desk_deletes_what_is_old_and_empties_the_outbox(tmp_path: Pat
     old_rows(tmp_path)
     async with running(tmp_path, role="desk") as gateway:
         await until_gone(gateway.gateway, trace, job)
-        payload = {"sender": "", "recipients": ["out@sender.test"]}
+        payload = {"sender": "", "recipients": ["anna@example.test"]}
         write = add_write("j1", Job(SEND_MAIL, payload, "k", CORE, b"text\r\n"), NOW)
         await gateway.gateway.store.write([write])
         await asyncio.wait_for(gateway.mail.arrived.wait(), 30)

@@ -47,11 +47,15 @@ async def test_a_reply_refuses_the_message(refusal: Reply) -> None:
     assert asked == []
 
 
-@pytest.mark.parametrize("answer", [ACCEPTED, GO_AHEAD])
-async def test_an_acceptance_cannot_make_a_message_vanish(answer: Reply) -> None:
-    planned = await walk(call("plan_review", lambda: answer)).send()
+async def test_an_acceptance_cannot_make_a_message_vanish() -> None:
+    planned = await walk(call("plan_review", lambda: ACCEPTED)).send()
     assert planned.refusal is None
     assert copies(planned.plan) == [("anna@example.test", "mail")]
+
+
+async def test_g7_a_354_is_no_answer() -> None:
+    planned = await walk(call("plan_review", lambda: GO_AHEAD)).send()
+    assert (planned.plan, planned.refusal) == (None, PLUGIN_FAILED)
 
 
 async def test_g10_a_plan_that_grew_too_large_is_refused() -> None:

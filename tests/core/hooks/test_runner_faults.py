@@ -210,7 +210,7 @@ async def test_a_plugin_that_always_fails_is_no_longer_asked(caplog: pytest.LogC
     assert len(asked) == 3
     assert story[2]["error"].startswith("RuntimeError")
     assert [event["error"] for event in story[3:]] == ["breaker open: failed too often in a row"] * 7
-    assert caplog.text.count("plugin probe failed 3 times in a row, breaker open") == 1
+    assert caplog.text.count("plugin probe failed 3 times in a row in route_recipient, breaker open") == 1
     healthy[0] = True
     clock.advance(30)
     assert await runner.invoke(one, {}, story) == Deliver("mail")

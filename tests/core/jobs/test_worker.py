@@ -359,3 +359,16 @@ async def test_a_notification_travels_from_the_refusal_to_the_sender(gateway: Ru
     (content,) = gateway.relay.contents
     assert b"Action: failed" in content
     assert gateway.relay.delivered == {TO: 1}
+
+
+async def test_own_mail_makes_no_folder_for_a_stranger(gateway: Running, caplog: pytest.LogCaptureFixture) -> None:
+    """A folder that nobody reads is no delivery: the notification is a dead letter that the log names."""
+    await add(gateway, mail("stranger@outside.test", key="k1"), mail("anna@example.test", key="k2"))
+    hops = gateway.gateway.next_hops
+    knows = gateway.gateway.directory.has_mailbox
+    runner = gateway.gateway.plugins.runner
+    worker = JobWorker(gateway.gateway.store, runner, hops, "mail", "desk1", gateway.clock, knows)
+    await worker.run_due()
+    assert [str(copy.to) for batch in gateway.mail.batches for copy in batch.copies] == ["anna@example.test"]
+    assert sorted(state for state, _ in await states(gateway)) == ["dead", "done"]
+    assert "stranger@outside.test has no mailbox here" in caplog.text

@@ -71,19 +71,35 @@ async def test_drain_answers_each_as_far_as_it_is(start_edge: StartEdge) -> None
     await reading.send(b"not yet complete\r\n")
     busy = await processing(edge)
     draining = asyncio.create_task(edge.server.drain(30))
-    for client in (idle, reading):
-        assert (await client.reply()).startswith("421 4.3.2")
-        assert await client.is_closed()
+    assert (await idle.reply()).startswith("421 4.3.2")
+    assert await idle.is_closed()
     assert edge.server.running_transactions == 1
     release(edge)
     assert (await busy.reply()).startswith("250 ")
     assert (await busy.say("QUIT")).startswith("221 ")
+    assert not draining.done()
+    await reading.send(b"now it is\r\n.\r\n")
+    assert (await reading.reply()).startswith("250 ")
+    assert (await reading.say("MAIL FROM:<>")).startswith("421 4.3.2")
+    assert await reading.is_closed()
     await draining
     assert edge.server.open_connections == 0
-    assert edge.pipeline.confirmed == ["t2"]
-    assert edge.pipeline.abandoned == ["t1"]
+    assert sorted(edge.pipeline.confirmed) == ["t1", "t2"]
+    assert edge.pipeline.abandoned == []
     for client in (idle, reading, busy):
         client.close()
+
+
+async def test_a_message_that_is_not_complete_when_the_drain_ends_stays_with_its_sender(start_edge: StartEdge) -> None:
+    edge = await start_edge()
+    client = await edge.greeted()
+    await client.say("MAIL FROM:<>", "RCPT TO:<anna@example.test>", "DATA")
+    await client.send(b"not complete\r\n")
+    await edge.server.drain(0.1)
+    assert (await client.reply()).startswith("421 4.3.2")
+    assert await client.is_closed()
+    assert edge.pipeline.abandoned == ["t1"]
+    client.close()
 
 
 async def test_a_drained_client_gets_no_further_message_in(start_edge: StartEdge) -> None:

@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,11 @@ def open_to_others(serving: Serving) -> None:
         )
     except (PermissionError, subprocess.CalledProcessError):
         pytest.skip(f"user {NOBODY} cannot run {sys.executable} or read this checkout")
-    for directory in (serving.directory, *list(serving.directory.parents)[:2]):
+    # However deep pytest puts it (xdist adds a level), every directory of ours on the way must let others pass.
+    temporary = Path(tempfile.gettempdir())
+    for directory in (serving.directory, *serving.directory.parents):
+        if directory == temporary or not directory.is_relative_to(temporary):
+            break
         directory.chmod(0o755)
 
 
