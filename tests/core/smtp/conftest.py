@@ -77,3 +77,12 @@ async def start_edge(tmp_path: Path) -> AsyncIterator[StartEdge]:
             return Edge(server, pipeline, sock.getsockname())
 
         yield start
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """uvloop is what an installation runs on; the same on asyncio's own loop is for the long run."""
+    here = Path(__file__).parent
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if item.path.is_relative_to(here) and callspec is not None and "asyncio" in callspec.id.split("-"):
+            item.add_marker(pytest.mark.slow)

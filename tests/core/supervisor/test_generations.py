@@ -11,6 +11,9 @@ import pytest
 from tests.core.supervisor.serving import Serving, is_alive
 from tests.integration.waiting import until
 
+# Several interpreters each.
+pytestmark = pytest.mark.slow
+
 
 async def test_a_killed_worker_is_replaced_on_the_same_socket(serving: Serving) -> None:
     await serving.start()
@@ -24,7 +27,6 @@ async def test_a_killed_worker_is_replaced_on_the_same_socket(serving: Serving) 
     await serving.stop()
 
 
-@pytest.mark.slow
 async def test_a_connection_made_while_the_slot_is_empty_waits_for_the_next_worker(serving: Serving) -> None:
     await serving.start()
     before = await serving.ask()
@@ -38,7 +40,6 @@ async def test_a_connection_made_while_the_slot_is_empty_waits_for_the_next_work
     await serving.stop()
 
 
-@pytest.mark.slow
 async def test_a_worker_that_dies_again_and_again_is_restarted_more_slowly(serving: Serving) -> None:
     await serving.start()
     instances = []
@@ -53,7 +54,6 @@ async def test_a_worker_that_dies_again_and_again_is_restarted_more_slowly(servi
     await serving.stop()
 
 
-@pytest.mark.slow
 async def test_g3_a_worker_whose_loop_stands_still_ends_itself_and_says_where(serving: Serving) -> None:
     serving.configure(server="watchdog_seconds = 1")
     await serving.start()
@@ -67,7 +67,6 @@ async def test_g3_a_worker_whose_loop_stands_still_ends_itself_and_says_where(se
     await serving.stop()
 
 
-@pytest.mark.slow
 async def test_a_worker_that_cannot_even_watch_itself_is_killed(serving: Serving) -> None:
     serving.configure(server="watchdog_seconds = 1")
     await serving.start()
@@ -112,7 +111,6 @@ async def test_g13_c1_sighup_with_a_wrong_configuration_keeps_the_old_generation
     await serving.stop()
 
 
-@pytest.mark.slow
 async def test_sighup_with_a_generation_that_fails_to_start(serving: Serving) -> None:
     await serving.start()
     before = await serving.ask()
@@ -129,7 +127,6 @@ async def test_sighup_with_a_generation_that_fails_to_start(serving: Serving) ->
     await serving.stop()
 
 
-@pytest.mark.slow
 async def test_sighup_changes_workers_and_listeners(serving: Serving) -> None:
     await serving.start()
     path = serving.directory / "extra.sock"
@@ -192,7 +189,6 @@ async def test_a_second_sigterm_does_not_wait(serving: Serving) -> None:
     assert "asked to stop a second time" in serving.output
 
 
-@pytest.mark.slow
 async def test_a_worker_that_does_not_drain_is_killed(serving: Serving) -> None:
     serving.configure(server="drain_seconds = 0", stand_in='stop = "never"')
     await serving.start()
