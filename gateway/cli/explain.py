@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gateway.cli.message_file import wire_bytes
 from gateway.cli.options import config_option, json_option, read_config
 from gateway.cli.output import print_json, printable
 
@@ -44,9 +45,9 @@ def explain(
 
     config = read_config(config_path)
     question = Question(
-        _address(sender, "--from") if sender else None,
+        _address(sender.strip("<>"), "--from") if sender.strip("<>") else None,
         [_address(recipient, "--to") for recipient in recipients],
-        crlf(file.read()),
+        wire_bytes(file.read()),
         listener,
         client,
         helo,
@@ -66,11 +67,6 @@ def explain(
         for line in lines(told):
             click.echo(line)
     sys.exit(0 if told.reply.is_accept and not told.refused else 1)
-
-
-def crlf(content: bytes) -> bytes:
-    """A file of lines that end in LF only, as editors write them, with the line ends of mail; any other as it is."""
-    return content if b"\r\n" in content else content.replace(b"\n", b"\r\n")
 
 
 def lines(told: Explanation) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import click
 
+from gateway.cli.message_file import wire_bytes
 from gateway.cli.options import config_option, read_config
 from gateway.cli.output import printable
 from gateway.errors import StartupError, StellwerkError
@@ -38,9 +39,14 @@ def send(config_path: Path, listener_name: str | None, sender: str, recipients: 
 
     Exit status 0 when it was accepted for every recipient, 1 when it was not.
     """
+    for address in (sender, *recipients):
+        if not address.isprintable():
+            raise click.BadParameter(
+                f"{address!r} holds a control character; an address is one line", param_hint="--to"
+            )
     config = read_config(config_path)
     listener = _listener(config, listener_name)
-    content = _with_crlf(file.read())
+    content = wire_bytes(file.read())
     with Dialogue.open(listener, _address(config, listener), config_path) as dialogue:
         accepted, last = _transaction(dialogue, listener, sender.strip("<>"), recipients, content)
     if found := _ID.search(last.text):
@@ -169,12 +175,6 @@ def _parameters(hello: Reply, addresses: Sequence[str], content: bytes) -> str:
     if "SMTPUTF8" in offered and not all(address.isascii() for address in addresses):
         parameters += " SMTPUTF8"
     return parameters
-
-
-def _with_crlf(content: bytes) -> bytes:
-    """Files have LF line ends, the wire has CRLF; the last line is ended when the file forgot to."""
-    content = content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-    return content if content.endswith(b"\r\n") or not content else content + b"\r\n"
 
 
 def _stuffed(content: bytes) -> bytes:
