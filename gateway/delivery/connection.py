@@ -234,9 +234,9 @@ class Connection(asyncio.Protocol):
             self._replies += usual
             self._partial = b""
             return
-        end = data.rfind(b"\n") + 1
-        self._partial = data[end:]
-        for line in data[: max(end - 1, 0)].decode("utf-8", "replace").split("\n") if end else ():
+        *lines, self._partial = data.split(b"\n")
+        for octets in lines:
+            line = octets.decode("utf-8", "replace")
             code = _CODES.get(line[:3])
             mark = line[3:4]
             if code is None or mark not in _MARKS:
