@@ -5,13 +5,14 @@ The hooks themselves are described in `gateway/hookspecs.py`.
 
 from __future__ import annotations
 
+import difflib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 
 import pluggy
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 from gateway.hooks.policy import OnError
 from gateway.hooks.registry import Accept, Registry
@@ -56,6 +57,7 @@ __all__ = [
     "ForRecipient",
     "Hold",
     "Job",
+    "ListenerName",
     "MailDomainAnswer",
     "MailParameters",
     "Message",
@@ -88,6 +90,18 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+
+def _known_listener(name: str, info: ValidationInfo) -> str:
+    there = (info.context or {}).get("listeners")
+    if there is not None and name not in there:
+        near = difflib.get_close_matches(name, there, 1)
+        hint = f'; did you mean "{near[0]}"?' if near else ""
+        raise ValueError(f'there is no listener "{name}"; there are: {", ".join(there)}{hint}')
+    return name
+
+
+ListenerName = Annotated[str, AfterValidator(_known_listener)]
+"""A setting that names a listener; one that does not exist is an error of the configuration, with file and line."""
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 

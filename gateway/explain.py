@@ -18,6 +18,7 @@ from gateway.mail.data import DataDecoder
 from gateway.mail.edits import Edits
 from gateway.mail.envelope import Client, MailParameters, Recipient, Session
 from gateway.mail.ids import new_id
+from gateway.mail.path import PathError, recipient_address
 from gateway.mail.reply import ACCEPTED, BARE_NEWLINE, INTERNAL_ERROR, LINE_TOO_LONG, TOO_BIG, Reply
 from gateway.mail.transaction import Transaction
 from gateway.routing.plan import DeliverStep, DeliveryPlan
@@ -26,10 +27,13 @@ from gateway.trace import session_json
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A message as it would come in. `content` has CRLF line ends; `listener` is empty for the first one."""
+    """A message as it would come in: recipients as RCPT would name them, without angle brackets.
+
+    `content` has CRLF line ends; `listener` is empty for the first one.
+    """
 
     sender: Address | None
-    recipients: Sequence[Address]
+    recipients: Sequence[str]
     content: bytes
     listener: str = ""
     client: str = "127.0.0.1"
@@ -38,7 +42,7 @@ class Question:
 
 @dataclass(slots=True)
 class Explanation:
-    """What would happen. `refused` maps recipients to the reply their RCPT would get."""
+    """What would happen. `recipients` are the accepted ones; `refused` has the others and the reply to their RCPT."""
 
     session: Session
     sender: str
@@ -70,7 +74,7 @@ async def explain(gateway: Gateway, question: Question) -> Explanation:
     listener = _listener(gateway, question.listener)
     session = _session(listener, question)
     sender = "" if question.sender is None else str(question.sender)
-    told = Explanation(session, sender, [str(recipient) for recipient in question.recipients])
+    told = Explanation(session, sender, [])
     refusal = await gateway.planner.connect(session, told.events)
     if refusal is None:
         await _transaction(gateway, listener, session, question, told)
@@ -83,17 +87,22 @@ async def _transaction(
     gateway: Gateway, listener: ListenerConfig, session: Session, question: Question, told: Explanation
 ) -> None:
     planner = gateway.planner
-    smtputf8 = not all(address.is_ascii for address in [*question.recipients, question.sender] if address)
+    smtputf8 = not all(text.isascii() for text in (*question.recipients, told.sender))
     parameters = MailParameters(size=len(question.content), smtputf8=smtputf8)
     transaction, refusal = await planner.mail(session, question.sender, parameters)
     if refusal is not None:
         told.events += transaction.events
         told.reply = refusal
         return
-    for address in question.recipients:
-        reply = await planner.rcpt(transaction, Recipient(address))
+    for path in question.recipients:
+        try:
+            recipient = Recipient(recipient_address(path, gateway.config.server.hostname))
+            reply = await planner.rcpt(transaction, recipient)
+        except PathError as error:
+            reply = error.reply
         if not reply.is_accept:
-            told.refused[str(address)] = reply
+            told.refused[path] = reply
+    told.recipients = [str(recipient.address) for recipient in transaction.recipients]
     if not transaction.recipient_count:
         told.events += transaction.events
         told.reply = next(iter(told.refused.values()), INTERNAL_ERROR)

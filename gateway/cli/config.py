@@ -42,10 +42,11 @@ def check(config_path: Path) -> None:
 @json_option
 @click.option("--markdown", is_flag=True, help="As the page docs/admin/configuration.md.")
 def describe(as_json: bool, markdown: bool) -> None:
-    """Print every setting with its description, what is allowed, and its default."""
+    """Print every setting with its description, what is allowed, and its default; those of installed plugins too."""
     from gateway.config import describe as description
+    from gateway.hooks.loader import available, settings_models
 
-    tables = description.describe()
+    tables = description.describe(settings_models(sorted(available())))
     if as_json:
         print_json([table.to_json() for table in tables])
     else:

@@ -46,7 +46,7 @@ def explain(
     config = read_config(config_path)
     question = Question(
         _address(sender.strip("<>"), "--from") if sender.strip("<>") else None,
-        [_address(recipient, "--to") for recipient in recipients],
+        [recipient.strip("<>") for recipient in recipients],
         wire_bytes(file.read()),
         listener,
         client,

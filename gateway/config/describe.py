@@ -59,10 +59,17 @@ class Table:
         }
 
 
-def describe() -> tuple[Table, ...]:
-    """All tables of the configuration, top-level keys first, in the order of the models."""
+def describe(plugins: Mapping[str, type[BaseModel]] | None = None) -> tuple[Table, ...]:
+    """All tables of the configuration, top-level keys first, in the order of the models; then those of `plugins`."""
     settings, tables = _table_members(Config, "")
-    return (Table("", "Keys that stand above the first table.", tuple(settings)), *tables)
+    own = [table for name, model in (plugins or {}).items() for table in _plugin_tables(name, model)]
+    return (Table("", "Keys that stand above the first table.", tuple(settings)), *tables, *own)
+
+
+def _plugin_tables(name: str, model: type[BaseModel]) -> Iterator[Table]:
+    settings, inner = _table_members(model, f"plugin.{name}.")
+    yield Table(f"[plugin.{name}]", (model.__doc__ or "").strip(), tuple(settings))
+    yield from inner
 
 
 def key_name(name: str, field: FieldInfo) -> str:

@@ -7,7 +7,7 @@ import inspect
 import logging
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from importlib import metadata
@@ -19,7 +19,7 @@ import pluggy
 from pydantic import ValidationError
 
 from gateway import hookspecs
-from gateway.api import Plugin, Registry, Services
+from gateway.api import Plugin, Registry, Services, Settings
 from gateway.config.locate import key_lines, nearest_line
 from gateway.config.models import Config, PluginPolicyConfig
 from gateway.config.reading import render_problems, shown_key
@@ -27,6 +27,8 @@ from gateway.errors import ConfigError, PluginLoadError
 from gateway.hooks.policy import Breaker, Policy
 from gateway.hooks.registry import Declarations
 from gateway.hooks.runner import Call, Runner
+
+log = logging.getLogger("stellwerk.plugins")
 
 GROUP = "stellwerk.plugins"
 HOOKS: tuple[str, ...] = tuple(
@@ -91,6 +93,17 @@ def load_plugins(config: Config, services: Mapping[str, Services] | Services, so
 def available() -> dict[str, metadata.EntryPoint]:
     """Installed plugins by name."""
     return {entry.name: entry for entry in metadata.entry_points(group=GROUP)}
+
+
+def settings_models(names: Iterable[str]) -> dict[str, type[Settings]]:
+    """The settings of installed plugins by name, for describing them. One that cannot be imported is left out."""
+    found: dict[str, type[Settings]] = {}
+    for name in names:
+        try:
+            found[name] = _find(name, None, "plugins")[0].config_model
+        except ConfigError as error:
+            log.warning("the settings of plugin %s cannot be described: %s", name, error)
+    return found
 
 
 def service_log(name: str) -> logging.Logger:
@@ -186,7 +199,10 @@ def _settings(name: str, cls: type[Plugin[Any]], config: Config) -> tuple[Any, P
     own: Any = None
     policy = PluginPolicyConfig.model_construct()
     try:
-        own = cls.config_model.model_validate({key: value for key, value in table.items() if key not in shared})
+        own = cls.config_model.model_validate(
+            {key: value for key, value in table.items() if key not in shared},
+            context={"listeners": [listener.name for listener in config.listeners]},
+        )
     except ValidationError as error:
         problems += render_problems(config.source, cls.config_model, error, ("plugin", name))
     try:

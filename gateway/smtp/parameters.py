@@ -9,21 +9,19 @@ from typing import Any
 
 from gateway.mail.address import Address, AddressError
 from gateway.mail.envelope import MailParameters, Recipient
+from gateway.mail.path import PathError, path_address, recipient_address
 from gateway.mail.reply import (
-    ADDRESS_LITERAL,
     BAD_ADDRESS,
     BAD_ARGUMENT,
     BAD_PARAMETER,
     BAD_SENDER_ADDRESS,
     NEEDS_SMTPUTF8,
-    UNKNOWN_USER,
     Reply,
 )
 from gateway.smtp.xtext import XTEXT, decode_xtext
 
 # Possessive, so that a crafted path of 2,000 quotes costs no more than any other.
 _PATH = re.compile(r' ?<((?:"(?:[^"\\]|\\.)*+"|[^<>"\\])*+)>(?: +(.*))?\Z', re.DOTALL)
-_SOURCE_ROUTE = re.compile(r"@[^:@]+(?:,@[^:@,]+)*:")  # RFC 5321 appendix C: taken, and not obeyed
 # A domain or an address literal; the underscore is wrong and common (Windows names).
 _HELO = re.compile(r"[A-Za-z0-9._-]{1,255}\Z|\[[A-Za-z0-9.:_-]{1,253}\]\Z")
 _ORCPT = re.compile(rf"[A-Za-z0-9-]+;(?:{XTEXT}|[\u0080-\U0010ffff])+\Z")
@@ -74,26 +72,17 @@ def read_rcpt(argument: str, smtputf8: bool, hostname: str) -> Recipient:
     that RFC 5321 4.5.1 wants.
     """
     path, words = _path_and_parameters(argument, "TO:", BAD_ADDRESS)
-    if not path:
-        raise ArgumentError(BAD_ADDRESS)
     if not smtputf8 and not path.isascii():
         raise ArgumentError(NEEDS_SMTPUTF8)
-    if path.lower() == "postmaster":
-        path = f"{path}@{hostname}"
     try:
-        address = _address(path)
-    except AddressError as error:
-        if error.literal:
-            raise ArgumentError(ADDRESS_LITERAL) from None
-        if "@" not in path and not _CONTROL.search(path):
-            raise ArgumentError(UNKNOWN_USER.says("no such mailbox here: the address has no domain")) from None
-        raise ArgumentError(BAD_ADDRESS.says(f"malformed address: {error}")) from None
+        address = _recipient_address(path, hostname)
+    except PathError as error:
+        raise ArgumentError(error.reply) from None
     return _recipient(address, words, smtputf8) if words else Recipient(address)
 
 
-@lru_cache(maxsize=1024)
-def _address(path: str) -> Address:
-    return Address.parse(_SOURCE_ROUTE.sub("", path, count=1) if path[0] == "@" else path)
+_address = lru_cache(maxsize=1024)(path_address)
+_recipient_address = lru_cache(maxsize=1024)(recipient_address)
 
 
 def _path_and_parameters(argument: str, keyword: str, malformed: Reply) -> tuple[str, list[str]]:

@@ -61,7 +61,7 @@ async def ask(
     gateway = Gateway(config(directory, *plugins, tables=tables), role="cli", clock=Clock())
     source = Address.parse(sender) if sender else None
     try:
-        return await explain(gateway, Question(source, [Address.parse(each) for each in to], content, **more))
+        return await explain(gateway, Question(source, to, content, **more))
     finally:
         await gateway.stop()
 

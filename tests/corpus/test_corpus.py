@@ -119,9 +119,7 @@ async def check_explanations(
     gateway = Gateway(load(process.config), role="cli")
     try:
         for message in corpus:
-            question = Question(
-                Address.parse(SENDER), [Address.parse(each) for each in RECIPIENTS], message.content, helo="client.test"
-            )
+            question = Question(Address.parse(SENDER), RECIPIENTS, message.content, helo="client.test")
             told = json.loads(json.dumps((await explain(gateway, question)).to_json()))
             story = traces[transaction_id(replies[message.name])]
             assert told["plan"] == story["plan"], message.name

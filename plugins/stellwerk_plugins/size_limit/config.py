@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator
 
-from gateway.api import Address, AddressError, Field, Settings
+from gateway.api import Address, AddressError, Field, ListenerName, Settings
 
 
 def _a_label(domain: str) -> str:
@@ -47,7 +47,7 @@ class SizeLimitSettings(Limits):
     max_attachment_bytes: Octets = Field(
         DEFAULT_ATTACHMENT_BYTES, description="all attachments of a message together, decoded"
     )
-    listener: dict[str, Limits] = Field({}, description="limits for what comes in by the listener NAME")
+    listener: dict[ListenerName, Limits] = Field({}, description="limits for what comes in by the listener NAME")
     domain: dict[Domain, Limits] = Field({}, description="limits for recipients in this domain; they come before all")
 
     def effective(self, listener: str, domain: str) -> Effective:

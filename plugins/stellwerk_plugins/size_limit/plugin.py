@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from gateway.api import (
@@ -40,13 +39,6 @@ class SizeLimit(Plugin[SizeLimitSettings]):
     @hookimpl
     def register(self, registry: Registry) -> None:
         registry.tag("attachment_bytes", "decoded octets of all attachments, for messages large enough to be measured")
-
-    @hookimpl
-    def gateway_startup(self, gateway: Any) -> None:
-        there = [listener.name for listener in gateway.config.listeners]
-        unknown = sorted(set(self.config.listener) - set(there))
-        if unknown:
-            raise ValueError(f"plugin.size_limit.listener.{unknown[0]}: no such listener; there are {', '.join(there)}")
 
     @hookimpl
     def smtp_rcpt_check(self, transaction: Transaction, recipient: Recipient) -> Reply | None:

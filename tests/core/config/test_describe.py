@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.config.describe import as_markdown, as_text, describe
+from gateway.hooks.loader import settings_models
 
+SHIPPED = ("domain_check", "size_limit")
 PAGE = Path(__file__).parents[3] / "docs/admin/configuration.md"
 
 
@@ -20,6 +22,13 @@ def test_keys_are_those_of_the_file() -> None:
     assert {"plugins", "server.workers", "listener[].address", "next_hop.NAME.kind", "plugin.NAME.on_error"} <= keys
 
 
+def test_the_settings_of_plugins_are_described_too() -> None:
+    tables = {table.header: table for table in describe(settings_models(SHIPPED))}
+    keys = {setting.key for header in tables if "size_limit" in header for setting in tables[header].settings}
+    assert {"plugin.size_limit.max_attachment_bytes", "plugin.size_limit.domain.NAME.max_message_bytes"} <= keys
+    assert all(setting.description for header in tables if "plugin." in header for setting in tables[header].settings)
+
+
 def test_the_text_shows_defaults_and_bounds() -> None:
     text = as_text(describe())
     assert "  workers\n      SMTP processes" in text
@@ -27,6 +36,6 @@ def test_the_text_shows_defaults_and_bounds() -> None:
 
 
 def test_the_page_is_current() -> None:
-    assert PAGE.read_text(encoding="utf-8") == as_markdown(describe()), (
+    assert PAGE.read_text(encoding="utf-8") == as_markdown(describe(settings_models(SHIPPED))), (
         "run: .venv/bin/stellwerk config describe --markdown > docs/admin/configuration.md"
     )

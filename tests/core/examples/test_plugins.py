@@ -9,7 +9,6 @@ import pytest
 from gateway.app import Gateway
 from gateway.config import read
 from gateway.explain import Question, explain
-from gateway.mail.address import Address
 
 EXAMPLES = Path(__file__).parents[3] / "contrib" / "examples" / "plugins"
 
@@ -38,7 +37,7 @@ mailboxes = ["anna"]
     gateway = Gateway(config, role="cli")
     try:
         content = f"Subject: {subject}\r\n\r\nhello\r\n".encode()
-        told = await explain(gateway, Question(None, [Address.parse("anna@example.test")], content))
+        told = await explain(gateway, Question(None, ["anna@example.test"], content))
     finally:
         await gateway.stop()
     assert told.reply.is_accept

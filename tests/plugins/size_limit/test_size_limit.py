@@ -12,12 +12,11 @@ from stellwerk_plugins.size_limit.config import SizeLimitSettings
 
 from gateway.config import read
 from gateway.errors import ConfigError
-from gateway.hooks.runner import PluginFailure
 from gateway.mail.body import Body, FileBody, MemoryBody
 from gateway.mail.reply import PLUGIN_FAILED
 from gateway.routing.plan import DeliverStep
 from gateway.routing.route import Refuse
-from tests.hooks.walk import CONFIG, HELLO, SENDER, Loaded, loaded, session, steps
+from tests.hooks.walk import CONFIG, HELLO, SENDER, loaded, session, steps
 from tests.plugins.size_limit.test_attachments import PDF, mixed
 
 LIMIT = 26_214_400
@@ -226,20 +225,13 @@ async def test_shadow_reports_every_hook_and_changes_nothing() -> None:
         assert told["route_recipient"]["answer"][0].startswith("Refuse(")
 
 
-async def started(walk: Loaded) -> None:
-    class Gateway:
-        config = walk.config
-
-    for call in walk.runner.chain("gateway_startup"):
-        await walk.runner.must(call, gateway=Gateway())
-
-
-async def test_a_listener_that_does_not_exist_refuses_to_start() -> None:
-    async with loaded("size_limit", tables="[plugin.size_limit.listener.mxx]\nmax_message_bytes = 1\n") as walk:
-        with pytest.raises(PluginFailure, match=r"listener\.mxx: no such listener; there are mx, lmtp"):
-            await started(walk)
+async def test_a_listener_that_does_not_exist_is_an_error_of_the_configuration() -> None:
+    wrong = r'there is no listener "mxx"; there are: mx, lmtp; did you mean "mx"\?'
+    with pytest.raises(ConfigError, match=wrong):
+        async with loaded("size_limit", tables="[plugin.size_limit.listener.mxx]\nmax_message_bytes = 1\n"):
+            pass
     async with loaded("size_limit", tables="[plugin.size_limit.listener.mx]\nmax_message_bytes = 1\n") as walk:
-        await started(walk)
+        assert walk.runner.chain("message_received")
 
 
 @pytest.mark.parametrize(
