@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stellwerk-installed
 STATE := var
+# One more than cores: many tests wait for a timer or another process.
+JOBS ?= $(shell expr $$(nproc) + 1)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-all check format bench lock clean
@@ -29,10 +31,10 @@ run: setup  ## a running gateway on embedded defaults (SMTP 2525, LMTP 2424)
 	@$(BIN)/stellwerk serve --config conf/stellwerk.toml
 
 test: setup  ## every test that needs no server
-	@$(BIN)/python -m pytest -q -n auto -m "not server and not slow"
+	@$(BIN)/python -m pytest -q -n $(JOBS) -m "not server and not slow"
 
 test-all: setup  ## every test, with real servers
-	@$(BIN)/python -m pytest -q -n auto
+	@$(BIN)/python -m pytest -q -n $(JOBS)
 
 check: setup  ## format, lint, types, import contracts, lock file
 	@$(BIN)/ruff format --check .
