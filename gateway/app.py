@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from gateway.api import Services
-from gateway.config.models import Config, MaildirNextHopConfig, NextHopConfig
+from gateway.config.models import Config
+from gateway.config.next_hop import MaildirNextHopConfig, NextHopConfig
 from gateway.delivery.executor import Executor
 from gateway.delivery.journal import Identity as Identity
 from gateway.delivery.journal import Journal

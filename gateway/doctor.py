@@ -18,7 +18,9 @@ from typing import Any
 from gateway.app import Gateway
 from gateway.checking import check_store_files
 from gateway.config.addresses import is_loopback, parse_socket_address
-from gateway.config.models import Config, ListenerConfig, MaildirNextHopConfig
+from gateway.config.listener import ListenerConfig
+from gateway.config.models import Config
+from gateway.config.next_hop import MaildirNextHopConfig
 from gateway.delivery.maildir import Maildir
 from gateway.delivery.smtp_client import SmtpNextHop
 from gateway.dns.answers import Unknown

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.app import Gateway
-from gateway.config.models import ListenerConfig
+from gateway.config.listener import ListenerConfig
 from gateway.delivery import verdict
 from gateway.delivery.journal import settle
 from gateway.delivery.journal_rules import State

@@ -20,7 +20,8 @@ from gateway.cli.output import printable
 from gateway.errors import StartupError, StellwerkError
 
 if TYPE_CHECKING:
-    from gateway.config.models import Config, ListenerConfig
+    from gateway.config.listener import ListenerConfig
+    from gateway.config.models import Config
 
 _TIMEOUT_SECONDS = 600.0
 _TRACE_TRIES = 40

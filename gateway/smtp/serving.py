@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.config.models import LimitsConfig, ListenerConfig
+from gateway.config.listener import ListenerConfig
+from gateway.config.models import LimitsConfig
 from gateway.mail.envelope import Client
 from gateway.smtp.connection import LINGER_SECONDS
 from gateway.smtp.lmtp import LmtpServer

@@ -10,7 +10,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.config.models import LimitsConfig, ListenerConfig
+from gateway.config.listener import ListenerConfig
+from gateway.config.models import LimitsConfig
 from gateway.mail.envelope import Client, Session
 from gateway.smtp.intake import MessageIntake
 from gateway.smtp.limits import UNIX_PEER, ConnectionLimits, TrustedPeers

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from gateway.config.models import Config, MaildirNextHopConfig
+from gateway.config.models import Config
+from gateway.config.next_hop import MaildirNextHopConfig
 
 _DEMO_DOMAIN = "example.test"
 _DEMO_MESSAGE = Path("contrib/examples/hello.eml")

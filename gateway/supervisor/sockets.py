@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.config.addresses import parse_socket_address
-from gateway.config.models import Config, ListenerConfig
+from gateway.config.listener import ListenerConfig
+from gateway.config.models import Config
 from gateway.errors import StartupError
 from gateway.supervisor.account import Account
 from gateway.supervisor.holders import holders_of

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import uvloop
 
-from gateway.config.models import LimitsConfig, ListenerConfig
+from gateway.config.listener import ListenerConfig
+from gateway.config.models import LimitsConfig
 from gateway.smtp.serving import ListenerServer, serve
 from tests.core.smtp.client import Client, eventually
 from tests.core.smtp.fake_pipeline import FakePipeline

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import uvloop
 
-from gateway.config.models import LimitsConfig, ListenerConfig
+from gateway.config.listener import ListenerConfig
+from gateway.config.models import LimitsConfig
 from gateway.smtp.serving import serve
 from tests.core.smtp.fake_pipeline import FakePipeline
 

@@ -1,0 +1,108 @@
+"""The settings of one listener: `[[listener]]`."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from gateway.config.addresses import is_loopback, parse_socket_address
+from gateway.config.problems import Problem, SettingsError
+from gateway.config.section import Networks, Section
+
+
+class ListenerConfig(Section):
+    """One address that takes mail."""
+
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9_-]*$",
+        description="name in logs, traces and on the command line",
+        json_schema_extra={"allowed": "lower-case letters, digits, - and _, beginning with a letter"},
+    )
+    protocol: Literal["smtp", "lmtp"] = Field("smtp", description="lmtp answers once per recipient after the dot")
+    role: Literal["inbound", "filter"] = Field(
+        "inbound", description="inbound: from anywhere, hosted domains only; filter: behind a trusted MTA's queue"
+    )
+    direction: Literal["inbound", "outbound"] = Field(
+        "inbound", description="direction of the mail on a filter listener; never guessed from the sender"
+    )
+    address: str = Field(
+        description="where it listens; a UNIX socket has mode 0660",
+        json_schema_extra={"allowed": '"host:port", "[ipv6]:port" or "unix:/path"'},
+    )
+    tls: Literal["none"] = Field("none", description="only none: this version speaks no TLS")
+    trusted_peers: Networks = Field(
+        [], description="networks whose clients may use XFORWARD and are free of per-client limits"
+    )
+    trust_everyone: bool = Field(False, description="allow trusted_peers that cover the whole Internet")
+    bare_newlines: Literal["reject", "normalise"] | None = Field(
+        None, description="stray CR, LF and NUL: default reject on inbound, normalise on filter"
+    )
+    trust_network: bool = Field(
+        False, description="allow a filter listener beyond loopback: nothing but their address proves who the peers are"
+    )
+    max_message_bytes: int | None = Field(None, gt=0, description="overrides limits.max_message_bytes here")
+    max_recipients: int = Field(1000, ge=100, description="recipients of one transaction (RFC 5321 4.5.3.1.8: 100)")
+    max_connections: int = Field(1000, ge=1, description="open connections of one worker on this listener")
+    max_connections_per_client: int = Field(20, ge=1, description="open connections of one untrusted address")
+    max_errors: int = Field(20, ge=1, description="refused or unknown commands before the connection is closed")
+    max_idle_commands: int = Field(
+        100, ge=10, description="commands in a row that bring no mail (NOOP, RSET, VRFY, ...)"
+    )
+    command_timeout_seconds: float = Field(300, gt=0, description="for one whole command line (RFC 5321 4.5.3.2.7)")
+    data_timeout_seconds: float = Field(
+        180, gt=0, description="between two blocks of message data (RFC 5321 4.5.3.2.5)"
+    )
+    min_data_bytes_per_second: int = Field(
+        500, ge=0, description="slower message data is broken off; 0 switches it off"
+    )
+    transaction_deadline_seconds: float = Field(
+        540, gt=0, description="after the final dot: what has not begun by then is deferred"
+    )
+    greeting_delay_ms: int = Field(
+        100,
+        ge=0,
+        le=10_000,
+        description="wait before the greeting for clients that speak too early; trusted peers: none",
+    )
+
+    @property
+    def normalises_newlines(self) -> bool:
+        return (self.bare_newlines or ("normalise" if self.role == "filter" else "reject")) == "normalise"
+
+    @field_validator("address")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        parse_socket_address(value)
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ListenerConfig:
+        problems = list(self._contradictions())
+        if problems:
+            raise SettingsError(problems)
+        return self
+
+    def _contradictions(self) -> Iterator[Problem]:
+        everyone = [n for n in self.trusted_peers if ipaddress.ip_network(n, strict=False).prefixlen < 4]
+        if everyone and not self.trust_everyone:
+            yield Problem(
+                ("trusted_peers",),
+                f"with {everyone[0]} everybody would be trusted (an open relay on a filter listener); "
+                "name your mail servers' networks, or set trust_everyone = true",
+            )
+        if self.role == "inbound" and self.direction != "inbound":
+            yield Problem(("direction",), 'role "inbound" has direction "inbound"; outbound mail needs role = "filter"')
+        if self.role == "filter" and not self.address.startswith("unix:"):
+            if not self.trusted_peers:
+                yield Problem(
+                    ("role",), 'role "filter" takes mail for any domain: name the mail servers in trusted_peers'
+                )
+            if not is_loopback(self.address) and not self.trust_network:
+                yield Problem(
+                    ("address",),
+                    f'role "filter" on {self.address} can be reached from the network, and this version speaks no TLS: '
+                    "listen on loopback or a UNIX socket, or set trust_network = true",
+                )
