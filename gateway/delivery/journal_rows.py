@@ -34,18 +34,20 @@ from gateway.routing.plan import DeliverStep, Step, step_from_json
 from gateway.store.engine import is_outage
 from gateway.store.schema import job as job_table
 from gateway.store.schema import journal_entry, journal_step
-from gateway.store.store import insert, prepared
+from gateway.store.store import insert, listing, prepared
 
 Tables = Mapping[str, Any]
 """Tables that records may name, by name."""
 
 
-LOOK_UP = (
-    select(journal_entry.c.id.label("entry"), journal_entry.c.sender, journal_entry.c.digest,
-           journal_entry.c.created_at, journal_step)
-    .join(journal_step, journal_step.c.entry_id == journal_entry.c.id)
-    .where(journal_entry.c.digest.in_(bindparam("digests", expanding=True)))
-    .order_by(journal_entry.c.created_at.desc(), journal_step.c.recipient, journal_step.c.position)
+_look_up = listing(
+    lambda digests: (
+        select(journal_entry.c.id.label("entry"), journal_entry.c.sender, journal_entry.c.digest,
+               journal_entry.c.created_at, journal_step)
+        .join(journal_step, journal_step.c.entry_id == journal_entry.c.id)
+        .where(journal_entry.c.digest.in_(digests))
+        .order_by(journal_entry.c.created_at.desc(), journal_step.c.recipient, journal_step.c.position)
+    )
 )  # fmt: skip
 THIS_STEP = and_(
     journal_step.c.entry_id == bindparam("b_entry"),
@@ -145,7 +147,7 @@ class KnownEntry:
 
 def entries(connection: Connection, digests: set[str]) -> dict[tuple[str, str], list[KnownEntry]]:
     found: dict[tuple[str, str], dict[str, KnownEntry]] = {}
-    for row in connection.execute(LOOK_UP, {"digests": sorted(digests)}):
+    for row in _look_up(connection, sorted(digests)):
         entries = found.setdefault((row.sender, row.digest), {})
         entry = entries.setdefault(row.entry, KnownEntry(EntryView(row.entry, row.created_at)))
         entry.view.steps.append(

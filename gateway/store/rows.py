@@ -6,14 +6,19 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Table, Update
+from sqlalchemy import BindParameter, Connection, Delete, Row, Select, Table, Update, bindparam
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from gateway.store.engine import OnConflict, insert_statement
 from gateway.store.group import BatchFunction
 
-Row = Mapping[str, Any]
-_Insert = Callable[[Connection, Sequence[Row]], object]
+LARGEST_PIECE = 32
+"""Rows or values of one statement; smaller ones have the powers of two below it, so that few texts are compiled."""
+_SIZES = (1, 2, 4, 8, 16, LARGEST_PIECE)
+
+RowValues = Mapping[str, Any]
+Listing = Callable[[Connection, Sequence[Any]], list[Row[Any]]]
+_Insert = Callable[[Connection, Sequence[RowValues]], object]
 
 
 @functools.cache
@@ -25,7 +30,7 @@ def insert(table: Table, on_conflict: OnConflict = "error") -> BatchFunction:
     """
     compiled: dict[tuple[str, frozenset[str]], _Insert] = {}
 
-    def insert_rows(connection: Connection, rows: Sequence[Row], /) -> Sequence[None]:
+    def insert_rows(connection: Connection, rows: Sequence[RowValues], /) -> Sequence[None]:
         start = 0
         while start < len(rows):
             columns = rows[start].keys()  # an executemany has one set of columns
@@ -66,31 +71,66 @@ def prepared(statement: Update | Delete) -> BatchFunction:
     return run
 
 
+def listing(statement: Callable[[Sequence[BindParameter[Any]]], Select[Any]]) -> Listing:
+    """A query for a list of values (plain text or numbers) of any length. `statement` makes it for some parameters.
+
+    It is compiled for a few lengths only; the last value fills up what is too many.
+    """
+    compiled: dict[tuple[str, int], str] = {}
+
+    def run(connection: Connection, values: Sequence[Any]) -> list[Row[Any]]:
+        dialect = connection.dialect
+        found: list[Row[Any]] = []
+        for start in range(0, len(values), LARGEST_PIECE):
+            piece = list(values[start : start + LARGEST_PIECE])
+            size = 1 << (len(piece) - 1).bit_length()
+            piece += piece[-1:] * (size - len(piece))
+            names = [f"v{number}" for number in range(size)]
+            if (dialect.name, size) not in compiled:
+                query = statement([bindparam(name) for name in names])
+                compiled[dialect.name, size] = str(query.compile(dialect=dialect))
+            parameters = tuple(piece) if dialect.positional else dict(zip(names, piece, strict=True))
+            found += connection.exec_driver_sql(compiled[dialect.name, size], parameters)
+        return found
+
+    return run
+
+
 def _compile(connection: Connection, table: Table, on_conflict: OnConflict, columns: list[str]) -> _Insert:
     if unknown := sorted(set(columns) - set(table.columns.keys())):  # SQLAlchemy would leave them out in silence
         raise ValueError(f"table {table.name} has no column {', '.join(unknown)}")
     dialect = connection.dialect
     statement = insert_statement(dialect.name, table, on_conflict, columns)
-    sql = statement.compile(dialect=dialect, column_keys=columns)
-    made_by_python = [column for column in table.columns if column.default is not None and column.name not in columns]
-    if made_by_python or not isinstance(sql, SQLCompiler):
+    if any(column.default is not None and column.name not in columns for column in table.columns):  # made by Python
         return lambda connection, rows: connection.execute(statement, rows)
-    # Values go to the driver as they are: SQLAlchemy's way there costs as much again as SQLite's insert (measured).
-    text = sql.string
-    order = sql.positiontup if sql.positiontup is not None else columns
-    processors = [
-        (i, table.columns[name].type.dialect_impl(dialect).bind_processor(dialect)) for i, name in enumerate(order)
-    ]
-    converters = [(i, convert) for i, convert in processors if convert is not None]
+    # Values go to the driver as they are: SQLAlchemy's way there costs as much again as SQLite's insert. And many rows
+    # go in one statement: the driver gives the interpreter lock away and fights for it again for each (both measured).
+    texts: dict[int, str] = {}
+    order = list(columns)
+    for size in _SIZES:
+        sql = statement.values([dict.fromkeys(columns) for _ in range(size)]).compile(dialect=dialect)
+        texts[size] = str(sql)
+        if isinstance(sql, SQLCompiler) and sql.positiontup is not None:
+            order = [name.removesuffix("_m0") for name in sql.positiontup[: len(columns)]]
+    processors = [(name, table.columns[name].type.dialect_impl(dialect).bind_processor(dialect)) for name in order]
+    keys = [column.name for column in table.primary_key] if on_conflict == "replace" else []
 
-    def values(row: Row) -> list[Any]:
-        found = [row[name] for name in order]
-        for position, convert in converters:
-            found[position] = convert(found[position])
-        return found
+    def parameters(rows: Sequence[RowValues]) -> Any:
+        if dialect.positional:
+            return tuple([row[name] if to is None else to(row[name]) for row in rows for name, to in processors])
+        return {
+            f"{name}_m{number}": row[name] if to is None else to(row[name])
+            for number, row in enumerate(rows)
+            for name, to in processors
+        }
 
-    if sql.positiontup is None:
-        return lambda connection, rows: connection.exec_driver_sql(
-            text, [dict(zip(order, values(row), strict=True)) for row in rows]
-        )
-    return lambda connection, rows: connection.exec_driver_sql(text, [tuple(values(row)) for row in rows])
+    def run(connection: Connection, rows: Sequence[RowValues]) -> None:
+        if keys:  # PostgreSQL does not replace one row twice in a statement; the last one counts
+            rows = list({tuple([row[key] for key in keys]): row for row in rows}.values())
+        start = 0
+        while start < len(rows):
+            size = min(LARGEST_PIECE, 1 << ((len(rows) - start).bit_length() - 1))
+            connection.exec_driver_sql(texts[size], parameters(rows[start : start + size]))
+            start += size
+
+    return run

@@ -16,10 +16,10 @@ from gateway.store.engine import (
 )
 from gateway.store.group import BatchFunction, Write
 from gateway.store.reader import Reader
-from gateway.store.rows import insert, prepared
+from gateway.store.rows import insert, listing, prepared
 from gateway.store.writer import Counters, Writer
 
-__all__ = ["BatchFunction", "Store", "StoreReadOnly", "Write", "insert", "prepared"]
+__all__ = ["BatchFunction", "Store", "StoreReadOnly", "Write", "insert", "listing", "prepared"]
 
 
 class StoreReadOnly(StellwerkError):

@@ -28,6 +28,11 @@ MAX_BATCH = 200
 MAX_LAZY = 5_000
 LAZY_SECONDS = 1.0
 PATIENCE_SECONDS = 10.0
+GATHER_SECONDS = 0.003
+"""How long a group is gathered when many wait. Each costs a commit and a few calls, however few are in it: relaying
+4 KB messages in 20 sessions cost a seventh less CPU for it (PostgreSQL has commit_delay for the same)."""
+GATHER_FROM = 4
+"""Units of the last group from which on more are expected to come; who sends alone never waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,7 @@ class Writer:
         self._waiting: deque[_Waiting] = deque()
         self._lazy: deque[_Lazy] = deque()
         self._closed = False
+        self._taken = 0  # units of the last group that somebody waited for
         self._alarm = math.inf  # time.monotonic() of the next look for expired units
         self._thread: threading.Thread | None = None
         self._connection: Connection | None = None
@@ -192,6 +198,8 @@ class Writer:
     def _run(self) -> None:
         try:
             while self._work_is_waiting():
+                if self._taken >= GATHER_FROM:
+                    time.sleep(GATHER_SECONDS)
                 self._commit_next()
             self._commit_next()  # lazy units alone
         finally:
@@ -234,6 +242,7 @@ class Writer:
             # All of them, after the others: one that was queued before a waiting unit is certainly here.
             lazy, self._lazy = list(self._lazy), deque()
             self._expired += len(late)
+            self._taken = len(taken)
         hand_over(late)
         return lazy, taken
 

@@ -61,7 +61,8 @@ class Statements:
         self, connection: Connection, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
     ) -> None:
         if not statement.startswith("BEGIN"):
-            self.executed.append((statement.split(" (")[0], len(parameters) if executemany else 1))
+            rows = len(parameters) if executemany else max(1, statement.count("(?"))
+            self.executed.append((statement.split(" (")[0], rows))
 
 
 class Gate:

@@ -1,4 +1,4 @@
-"""Inserting rows: one executemany, conflicts, converters, and the same on both dialects."""
+"""Inserting rows: few statements, conflicts, converters, and the same on both dialects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable
 
 from gateway.store.engine import OnConflict, insert_statement, open_engine, parse_url
-from gateway.store.rows import insert
+from gateway.store.rows import insert, listing
 from gateway.store.schema import metadata
 from tests.core.store.conftest import Database, Statements
 
@@ -71,6 +71,29 @@ def test_rows_with_different_columns_are_inserted_in_runs(database: Database) ->
     )
     assert [(row[0], row[1]) for row in rows] == [("a", None), ("b", None), ("c", "x"), ("d", None)]
     assert [count for _, count in statements.executed[:3]] == [2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("count", "pieces"), [(1, [1]), (3, [2, 1]), (32, [32]), (37, [32, 4, 1]), (70, [32, 32, 4, 2])]
+)
+def test_many_rows_go_in_few_statements(database: Database, count: int, pieces: list[int]) -> None:
+    rows, statements = stored(database, [{"id": f"{n:03}", "at": float(n), "made": n} for n in range(count)])
+    assert [(row[0], row[4], row[5]) for row in rows] == [(f"{n:03}", float(n), n) for n in range(count)]
+    assert [size for words, size in statements.executed if words == "INSERT INTO thing"] == pieces
+
+
+def test_the_last_of_equal_rows_is_what_stays(database: Database) -> None:
+    rows, _ = stored(database, [{"id": "a", "made": n} for n in range(3)] + [{"id": "b", "made": 9}], "replace")
+    assert [(row[0], row[-1]) for row in rows] == [("a", 2), ("b", 9)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 31, 33, 100])
+def test_listing_finds_each_value_once(database: Database, count: int) -> None:
+    stored(database, [{"id": f"{n:03}", "made": n} for n in range(100)])
+    find = listing(lambda names: select(thing.c.id, thing.c.made).where(thing.c.id.in_(names)))
+    with open_engine(parse_url(database.url), "write").begin() as connection:
+        found = find(connection, [f"{n:03}" for n in range(count)])
+    assert sorted((row.id, row.made) for row in found) == [(f"{n:03}", n) for n in range(count)]
 
 
 def test_a_column_that_the_table_does_not_have_is_an_error(database: Database) -> None:
