@@ -61,4 +61,9 @@ def _command(process: int) -> str:
         words = (_PROC / str(process) / "cmdline").read_bytes().split(b"\0")
     except OSError:
         return "?"
-    return " ".join(word.decode("utf-8", "replace") for word in words if word)[:60]
+    # A program's arguments may hold anything; this stands in one line of an error.
+    return "".join(character if character.isprintable() else " " for character in _text(words))[:60]
+
+
+def _text(words: list[bytes]) -> str:
+    return " ".join(word.decode("utf-8", "replace") for word in words if word)

@@ -58,6 +58,11 @@ class StateDirectory:
             await _wait_for_workers(held[1], directory, config.server.drain_seconds)
             _ensure_secret(config.secret_path, account)
             return cls(directory, held[0], held[1], _node(directory / "node"))
+        except (FileExistsError, NotADirectoryError) as error:
+            _close(held)
+            raise StartupError(
+                f"{error.filename or directory} is there and no directory; move it away, or set another server.state_dir"
+            ) from None
         except OSError as error:
             _close(held)
             raise StartupError(

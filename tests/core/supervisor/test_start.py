@@ -151,7 +151,7 @@ async def test_c5_a_secret_that_others_can_read(serving: Serving) -> None:
 async def test_a_file_where_the_state_directory_should_be(serving: Serving) -> None:
     serving.state.write_text("")
     status, line = await refusal(serving)
-    assert (status, line.startswith(f"{serving.state}: File exists; server.state_dir must be writable")) == (1, True)
+    assert (status, line.startswith(f"{serving.state} is there and no directory; move it away")) == (1, True)
 
 
 @pytest.mark.parametrize(
