@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ MAX_HEADER_BLOCK = 1024 * 1024
 _END_OF_HEADER = b"\r\n\r\n"
 
 
-class Body:
+class Body(ABC):
     """A finished message body. `sha256` is the digest of all its bytes. Subclasses differ in where the bytes are."""
 
     sha256: bytes
@@ -30,18 +31,18 @@ class Body:
     Said by the decoder that looked at every octet, and by nobody else. False promises nothing.
     """
 
-    def __len__(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def __len__(self) -> int: ...
 
+    @abstractmethod
     def read(self, start: int, end: int) -> bytes:
         """Bytes `start` to `end` (exclusive, clamped to the length)."""
-        raise NotImplementedError
 
     def read_at_once(self, start: int, end: int) -> bytes | bytearray | None:
         """For an event loop: as much of `read` as needs no waiting for a disk. None where that is nothing, or fails."""
         return self.read(start, end)
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - memory has nothing to give back
         """Give the storage back. Reading afterwards is an error for a spilled body."""
 
     def chunks(self, size: int = CHUNK, start: int = 0) -> Iterator[bytes]:
