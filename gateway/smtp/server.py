@@ -1,5 +1,6 @@
 """The SMTP conversation: a method per verb. What a message means, where it goes and who may send it is not known here.
 
+`connection` waits and writes, `conversation` keeps what the verbs share, `transfer` has the verbs that bring a message.
 Verbs are called `smtp_VERB`, as aiosmtpd calls them.
 """
 # ruff: noqa: N802
@@ -10,23 +11,18 @@ import asyncio
 import itertools
 import logging
 import re
-from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from gateway.mail.body import Body
-from gateway.mail.envelope import Client, Recipient, Session
+from gateway.mail.envelope import Client, Recipient
 from gateway.mail.reply import (
-    BAD_ARGUMENT,
     BAD_SEQUENCE,
     CANNOT_VERIFY,
     FLUSHED,
-    GO_AHEAD,
     GOODBYE,
     INTERNAL_ERROR,
     LINE_TOO_LONG_COMMAND,
-    NO_VALID_RECIPIENTS,
     NOT_A_MAIL_CLIENT,
     NOT_ALLOWED_HERE,
     NOT_IMPLEMENTED,
@@ -39,36 +35,30 @@ from gateway.mail.reply import (
     TOO_BIG,
     TOO_MANY_ERRORS,
     TOO_MANY_RECIPIENTS,
-    TOO_SLOW,
     XFORWARD_DENIED,
     XFORWARD_OK,
     Reply,
 )
 from gateway.mail.transaction import Transaction
-from gateway.smtp.connection import ClientGoneError, Connection, GoodbyeError, wire
-from gateway.smtp.intake import MessageIntake
-from gateway.smtp.limits import CommandBudget
+from gateway.smtp.connection import ClientGoneError, GoodbyeError, wire
+from gateway.smtp.conversation import MAX_COMMAND
 from gateway.smtp.parameters import ArgumentError, read_helo, read_mail, read_rcpt
 from gateway.smtp.reading import EndlessLineError, LineTooLongError
-from gateway.smtp.session import Service
+from gateway.smtp.transfer import MessageTransfer
 from gateway.smtp.xforward import forwarded_client, read_xforward
-
-if TYPE_CHECKING:
-    from gateway.pipeline import Verdict
 
 log = logging.getLogger(__name__)
 
-MAX_COMMAND = 512  # RFC 5321 4.5.3.1.4, line end included
 _LONG_COMMANDS = frozenset((b"MAIL", b"RCPT", b"XFORWARD"))  # their parameters take up to reading.MAX_LINE
 _TURN = 64  # commands of one client, pipelined, before the others get theirs
 _FAREWELL_SECONDS = 1.0  # for the client's QUIT after the reply to its last message, when the server stops
 # What every transaction is told.
-_SENDER_OK, _RECIPIENT_OK, _GO_AHEAD = wire(SENDER_OK), wire(RECIPIENT_OK), wire(GO_AHEAD)
+_SENDER_OK, _RECIPIENT_OK = wire(SENDER_OK), wire(RECIPIENT_OK)
 # What speaks HTTP, TLS or SSH, or sends us the header of a web request, is no mail client.
 _FOREIGN = re.compile(rb"(?:GET|POST|HEAD|PUT|OPTIONS|CONNECT|PRI)\Z|SSH-|[A-Z][A-Z0-9-]*:\Z|[^\t\r\n\x20-\x7e]")
 
 
-class SmtpServer(Connection):
+class SmtpServer(MessageTransfer):
     """One SMTP conversation. `serving` makes it, connects it and awaits `converse`."""
 
     # Explicit, since aiosmtpd's class brings verbs (AUTH, STARTTLS) that this server does not offer.
@@ -76,21 +66,6 @@ class SmtpServer(Connection):
         name.encode(): f"smtp_{name}"
         for name in ("EHLO", "HELO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT", "VRFY", "XFORWARD", "AUTH")
     } | dict.fromkeys((b"EXPN", b"HELP", b"TURN", b"ETRN", b"SEND", b"SOML", b"SAML", b"STARTTLS"), "smtp_unoffered")
-
-    def __init__(self, service: Service, client: Client) -> None:
-        super().__init__(service)
-        self.mail_session: Session = service.new_session(client)
-        self._transaction: Transaction | None = None
-        self._recipients_named = 0
-        self._refused_recipients = False
-        self._forwarded: dict[str, str] = {}
-        self._answered: deque[tuple[int, Transaction]] = deque()  # and how much input had come by then
-        listener = service.listener
-        self._budget = CommandBudget(listener.max_errors, listener.max_idle_commands)
-
-    @property
-    def has_transaction(self) -> bool:
-        return self._transaction is not None or self.processing is not None
 
     async def converse(self) -> None:
         """The whole conversation. No trouble of the client's or ours leaves it; the transport is closed at its end."""
@@ -163,11 +138,6 @@ class SmtpServer(Connection):
             if line is not None:
                 return line
 
-    def _confirm(self, consumed: int) -> None:
-        """A command has come that began behind so many octets: the client has seen what was answered before them."""
-        while self._answered and self._answered[0][0] <= consumed:
-            self.service.pipeline.confirm(self._answered.popleft()[1])
-
     def _command(self, line: bytes) -> Coroutine[None, None, None] | None:
         """What is left to be awaited of the command."""
         word, _, argument = line.rstrip(b"\r\n").partition(b" ")
@@ -197,36 +167,6 @@ class SmtpServer(Connection):
         """aiosmtpd answers 500 with the exception's text here: a permanent refusal that tells internals."""
         log.error("%s: command failed", self._id, exc_info=error)
         return str(self._tagged(INTERNAL_ERROR))
-
-    # Replies
-
-    @property
-    def _id(self) -> str:
-        return self.mail_session.id if self._transaction is None else self._transaction.id
-
-    def _tagged(self, reply: Reply) -> Reply:
-        return reply if reply.text.endswith("]") else reply.tagged(self._id)
-
-    def _refuse(self, reply: Reply, *, by_policy: bool = False) -> None:
-        """Say no. A mail server beside us is not blamed for the refusals that its own clients' mail meets."""
-        farewell = None if by_policy and self.mail_session.trusted else self._budget.error()
-        if farewell is not None:
-            raise GoodbyeError(farewell)
-        self._say(self._tagged(reply))
-
-    def _note(self, line: bytes, reply: Reply) -> None:
-        """Keep a command that was refused for its words, so that the id in the reply leads somewhere."""
-        command = line[:MAX_COMMAND].rstrip().decode("ascii", "backslashreplace")
-        if self._transaction is not None:
-            self._transaction.events.append({"event": "refused", "command": command, "reply": str(reply)})
-        else:
-            session = self.mail_session
-            log.info("%s %s client=%s %s: %s", session.id, session.listener, session.client.address, command, reply)
-
-    def _count_idle(self) -> None:
-        farewell = self._budget.idle()
-        if farewell is not None:
-            raise GoodbyeError(farewell)
 
     # Session verbs
 
@@ -276,20 +216,6 @@ class SmtpServer(Connection):
             self._forwarded |= read_xforward(argument)
             self.mail_session = replace(self.mail_session, client=forwarded_client(self._forwarded))
             self._say(XFORWARD_OK)
-
-    def _reset(self) -> None:
-        """Back to where a transaction may begin; what was begun is abandoned."""
-        if self._transaction is not None:
-            self.service.pipeline.abandon(self._transaction)
-        self._end_transaction()
-
-    def _end_transaction(self) -> None:
-        self._transaction = None
-        self._recipients_named = 0
-        self._refused_recipients = False
-        if self._forwarded:
-            self._forwarded = {}
-            self.mail_session = replace(self.mail_session, client=self.mail_session.peer)
 
     # The transaction
 
@@ -341,98 +267,3 @@ class SmtpServer(Connection):
 
     def _recipient_taken(self, transaction: Transaction, key: str) -> None:
         """For LMTP, where every RCPT that was answered 250 gets its own reply."""
-
-    async def smtp_DATA(self, argument: str) -> None:
-        transaction = self._transaction
-        if transaction is None or not transaction.recipient_count:
-            self._refuse(self._no_recipients, by_policy=self._refused_recipients)
-            return
-        if argument:
-            self._refuse(BAD_ARGUMENT)
-            return
-        self._out.append(_GO_AHEAD)
-        try:
-            await self._take_message(transaction)
-        except (GoodbyeError, ClientGoneError):
-            raise
-        except Exception as error:
-            log.error("%s: taking the message failed", transaction.id, exc_info=error)
-            raise GoodbyeError(INTERNAL_ERROR) from error
-
-    async def _take_message(self, transaction: Transaction) -> None:
-        intake = self.service.new_intake()
-        try:
-            await self._receive(intake)
-            outcome = intake.finish()
-        except GoodbyeError as goodbye:
-            if goodbye.reply is TOO_SLOW:
-                self._transaction = None
-                goodbye.reply = self.service.pipeline.refused(transaction, TOO_SLOW, intake.size)
-            raise
-        finally:
-            intake.discard()
-        self._transaction = None
-        if isinstance(outcome, Reply):
-            replies = self._all(self.service.pipeline.refused(transaction, outcome, intake.size))
-        else:
-            if intake.event is not None:
-                transaction.events.append(intake.event)
-            replies = await self._process(transaction, outcome)
-        self._end_transaction()
-        self._answer(replies)
-        if not isinstance(outcome, Reply):
-            self._answered.append((self.incoming.received, transaction))
-
-    @property
-    def _no_recipients(self) -> Reply:
-        return NO_VALID_RECIPIENTS if self._refused_recipients else BAD_SEQUENCE
-
-    async def _receive(self, intake: MessageIntake) -> None:
-        listener = self.service.listener
-        incoming = self.incoming
-        now = self.service.loop.time
-        begun = now()
-        while True:
-            block = incoming.take_block()
-            if block is None:
-                deadline = now() + listener.data_timeout_seconds
-                if listener.min_data_bytes_per_second:
-                    earned = intake.size / listener.min_data_bytes_per_second
-                    deadline = min(deadline, begun + listener.data_timeout_seconds + earned)
-                await self._more(deadline)
-                continue
-            rest = intake.take(block)
-            if intake.must_spill:
-                await intake.spill()
-            if rest is not None:
-                incoming.give_back(rest)
-                return
-
-    async def _process(self, transaction: Transaction, body: Body) -> Sequence[Reply]:
-        self.processing = transaction
-        transaction.client_gone = self.transport is None
-        try:
-            return self._replies(transaction, await self.service.pipeline.process(transaction, body))
-        except Exception:
-            log.exception("%s: transaction failed", transaction.id)
-            return self._all(INTERNAL_ERROR.tagged(transaction.id))
-        finally:
-            self.processing = None
-
-    def _replies(self, transaction: Transaction, verdict: Verdict) -> Sequence[Reply]:
-        """What to say after the dot."""
-        return (verdict.reply,)
-
-    def _all(self, reply: Reply) -> Sequence[Reply]:
-        """What to say after the dot when `reply` holds for every recipient."""
-        return (reply,)
-
-    def _answer(self, replies: Sequence[Reply]) -> None:
-        """The reply to the end of data, written at once: from here on the client can know."""
-        for reply in replies:
-            self._say(reply)
-        self._flush()
-        if any(reply.is_accept for reply in replies):
-            self._budget.renew()
-        elif not self.mail_session.trusted and (farewell := self._budget.error()) is not None:
-            raise GoodbyeError(farewell)

@@ -1,0 +1,86 @@
+"""What one client has done so far and what it hears: session, open transaction, errors, replies. No verb is here."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import replace
+
+from gateway.mail.envelope import Client, Session
+from gateway.mail.reply import Reply
+from gateway.mail.transaction import Transaction
+from gateway.smtp.connection import Connection, GoodbyeError
+from gateway.smtp.limits import CommandBudget
+from gateway.smtp.session import Service
+
+log = logging.getLogger(__name__)
+
+MAX_COMMAND = 512  # RFC 5321 4.5.3.1.4, line end included
+
+
+class Conversation(Connection):
+    """A connection with the state that the verbs share."""
+
+    def __init__(self, service: Service, client: Client) -> None:
+        super().__init__(service)
+        self.mail_session: Session = service.new_session(client)
+        self._transaction: Transaction | None = None
+        self._recipients_named = 0
+        self._refused_recipients = False
+        self._forwarded: dict[str, str] = {}
+        self._answered: deque[tuple[int, Transaction]] = deque()  # and how much input had come by then
+        listener = service.listener
+        self._budget = CommandBudget(listener.max_errors, listener.max_idle_commands)
+
+    @property
+    def has_transaction(self) -> bool:
+        return self._transaction is not None or self.processing is not None
+
+    def _confirm(self, consumed: int) -> None:
+        """A command has come that began behind so many octets: the client has seen what was answered before them."""
+        while self._answered and self._answered[0][0] <= consumed:
+            self.service.pipeline.confirm(self._answered.popleft()[1])
+
+    def _reset(self) -> None:
+        """Back to where a transaction may begin; what was begun is abandoned."""
+        if self._transaction is not None:
+            self.service.pipeline.abandon(self._transaction)
+        self._end_transaction()
+
+    def _end_transaction(self) -> None:
+        self._transaction = None
+        self._recipients_named = 0
+        self._refused_recipients = False
+        if self._forwarded:
+            self._forwarded = {}
+            self.mail_session = replace(self.mail_session, client=self.mail_session.peer)
+
+    # Replies
+
+    @property
+    def _id(self) -> str:
+        return self.mail_session.id if self._transaction is None else self._transaction.id
+
+    def _tagged(self, reply: Reply) -> Reply:
+        return reply if reply.text.endswith("]") else reply.tagged(self._id)
+
+    def _refuse(self, reply: Reply, *, by_policy: bool = False) -> None:
+        """Say no. A mail server beside us is not blamed for the refusals that its own clients' mail meets."""
+        farewell = None if by_policy and self.mail_session.trusted else self._budget.error()
+        if farewell is not None:
+            raise GoodbyeError(farewell)
+        self._say(self._tagged(reply))
+
+    def _note(self, line: bytes, reply: Reply) -> None:
+        """Keep a command that was refused for its words, so that the id in the reply leads somewhere."""
+        command = line[:MAX_COMMAND].rstrip().decode("ascii", "backslashreplace")
+        if self._transaction is not None:
+            self._transaction.events.append({"event": "refused", "command": command, "reply": str(reply)})
+        else:
+            session = self.mail_session
+            log.info("%s %s client=%s %s: %s", session.id, session.listener, session.client.address, command, reply)
+
+    def _count_idle(self) -> None:
+        farewell = self._budget.idle()
+        if farewell is not None:
+            raise GoodbyeError(farewell)
