@@ -29,6 +29,7 @@ from gateway.doctor_files import space_findings, state_findings
 from gateway.errors import StartupError, StellwerkError
 from gateway.findings import Finding as Finding
 from gateway.findings import Found, failed, ok, warning
+from gateway.mail.envelope import BEHIND_A_MAIL_SERVER
 from gateway.store.group import Write
 from gateway.store.store import Store
 from gateway.store.upgrade import status as store_status
@@ -182,7 +183,7 @@ async def _listeners(installation: Installation) -> AsyncIterator[Found]:
     people = _people()
     for listener in config.listeners:
         tcp_loopback = is_loopback(listener.address) and not listener.address.startswith("unix:")
-        if listener.role == "filter" and tcp_loopback and people:
+        if listener.role in BEHIND_A_MAIL_SERVER and tcp_loopback and people:
             yield warning(
                 f'any account of this host ({", ".join(people[:3])}) may speak to listener "{listener.name}", '
                 'which takes mail for every domain; use address = "unix:/run/stellwerk/lmtp.sock"'

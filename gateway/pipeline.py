@@ -105,7 +105,7 @@ class Pipeline:
         self._stamp = stamp
         self._tracer = tracer
         self._clock = clock
-        self._deadlines = {listener.name: listener.transaction_deadline_seconds for listener in config.listeners}
+        self._deadlines = {listener.name: listener.deadline_seconds for listener in config.listeners}
         self._tells_plugins = any(
             runner.chain(hook) for hook in ("delivery_succeeded", "delivery_deferred", "delivery_failed")
         )

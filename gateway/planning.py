@@ -22,7 +22,7 @@ from gateway.hooks.runner import Call, PluginFailure, Runner, Story
 from gateway.mail.address import Address
 from gateway.mail.body import MAX_HEADER_BLOCK, Body
 from gateway.mail.edits import EditError
-from gateway.mail.envelope import MailParameters, Recipient, Session
+from gateway.mail.envelope import BEHIND_A_MAIL_SERVER, MailParameters, Recipient, Session
 from gateway.mail.ids import new_id
 from gateway.mail.message import Message, Tag, TagValue
 from gateway.mail.reply import MAIL_LOOP, PLUGIN_FAILED, RECIPIENT_OK, RELAY_DENIED, TOO_BIG, UNKNOWN_USER, Reply
@@ -132,7 +132,7 @@ class Planner:
             return RECIPIENT_OK
         if self._directory.hosts(address.domain):
             return UNKNOWN_USER
-        relays = session.role == "filter" and self._config.routing.outbound
+        relays = session.role in BEHIND_A_MAIL_SERVER and self._config.routing.outbound
         return RECIPIENT_OK if relays else RELAY_DENIED
 
     def message(self, transaction: Transaction, body: Body, at: float) -> Message:

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from gateway.config.addresses import is_loopback, parse_socket_address
 from gateway.config.problems import Problem, SettingsError
 from gateway.config.section import Networks, Section
+from gateway.mail.envelope import BEHIND_A_MAIL_SERVER, Role
 
 
 class ListenerConfig(Section):
@@ -22,11 +23,13 @@ class ListenerConfig(Section):
         json_schema_extra={"allowed": "lower-case letters, digits, - and _, beginning with a letter"},
     )
     protocol: Literal["smtp", "lmtp"] = Field("smtp", description="lmtp answers once per recipient after the dot")
-    role: Literal["inbound", "filter"] = Field(
-        "inbound", description="inbound: from anywhere, hosted domains only; filter: behind a trusted MTA's queue"
+    role: Role = Field(
+        "inbound",
+        description="inbound: from anywhere, hosted domains only; filter: behind a trusted MTA's queue; "
+        "proxy: before its queue, where a refusal still reaches the client",
     )
     direction: Literal["inbound", "outbound"] = Field(
-        "inbound", description="direction of the mail on a filter listener; never guessed from the sender"
+        "inbound", description="direction of the mail on a filter or proxy listener; never guessed from the sender"
     )
     address: str = Field(
         description="where it listens; a UNIX socket has mode 0660",
@@ -38,10 +41,12 @@ class ListenerConfig(Section):
     )
     trust_everyone: bool = Field(False, description="allow trusted_peers that cover the whole Internet")
     bare_newlines: Literal["reject", "normalise"] | None = Field(
-        None, description="stray CR, LF and NUL: default reject on inbound, normalise on filter"
+        None, description="stray CR, LF and NUL: default reject on inbound, normalise on filter and proxy"
     )
     trust_network: bool = Field(
-        False, description="allow a filter listener beyond loopback: nothing but their address proves who the peers are"
+        False,
+        description="allow a filter or proxy listener beyond loopback: nothing but their address proves who the peers "
+        "are",
     )
     max_message_bytes: int | None = Field(None, gt=0, description="overrides limits.max_message_bytes here")
     max_recipients: int = Field(1000, ge=100, description="recipients of one transaction (RFC 5321 4.5.3.1.8: 100)")
@@ -58,8 +63,11 @@ class ListenerConfig(Section):
     min_data_bytes_per_second: int = Field(
         500, ge=0, description="slower message data is broken off; 0 switches it off"
     )
-    transaction_deadline_seconds: float = Field(
-        540, gt=0, description="after the final dot: what has not begun by then is deferred"
+    transaction_deadline_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="after the final dot: what has not begun by then is deferred; default 540, on proxy 80, since "
+        "Postfix waits smtpd_proxy_timeout (100 s) for the reply",
     )
     greeting_delay_ms: int = Field(
         100,
@@ -70,7 +78,12 @@ class ListenerConfig(Section):
 
     @property
     def normalises_newlines(self) -> bool:
-        return (self.bare_newlines or ("normalise" if self.role == "filter" else "reject")) == "normalise"
+        return (self.bare_newlines or ("reject" if self.role == "inbound" else "normalise")) == "normalise"
+
+    @property
+    def deadline_seconds(self) -> float:
+        """`transaction_deadline_seconds` with its default, which depends on the role."""
+        return self.transaction_deadline_seconds or (80 if self.role == "proxy" else 540)
 
     @field_validator("address")
     @classmethod
@@ -90,19 +103,25 @@ class ListenerConfig(Section):
         if everyone and not self.trust_everyone:
             yield Problem(
                 ("trusted_peers",),
-                f"with {everyone[0]} everybody would be trusted (an open relay on a filter listener); "
+                f"with {everyone[0]} everybody would be trusted (an open relay on a filter or proxy listener); "
                 "name your mail servers' networks, or set trust_everyone = true",
             )
         if self.role == "inbound" and self.direction != "inbound":
-            yield Problem(("direction",), 'role "inbound" has direction "inbound"; outbound mail needs role = "filter"')
-        if self.role == "filter" and not self.address.startswith("unix:"):
+            yield Problem(
+                ("direction",), 'role "inbound" has direction "inbound"; outbound mail needs role = "filter" or "proxy"'
+            )
+        if self.role == "proxy" and self.protocol == "lmtp":
+            yield Problem(
+                ("protocol",), 'role "proxy" wants protocol = "smtp": before its queue Postfix speaks no LMTP'
+            )
+        if self.role in BEHIND_A_MAIL_SERVER and not self.address.startswith("unix:"):
             if not self.trusted_peers:
                 yield Problem(
-                    ("role",), 'role "filter" takes mail for any domain: name the mail servers in trusted_peers'
+                    ("role",), f'role "{self.role}" takes mail for any domain: name the mail servers in trusted_peers'
                 )
             if not is_loopback(self.address) and not self.trust_network:
                 yield Problem(
                     ("address",),
-                    f'role "filter" on {self.address} can be reached from the network, and this version speaks no TLS: '
-                    "listen on loopback or a UNIX socket, or set trust_network = true",
+                    f'role "{self.role}" on {self.address} can be reached from the network, and this version speaks no '
+                    "TLS: listen on loopback or a UNIX socket, or set trust_network = true",
                 )

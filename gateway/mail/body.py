@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from gateway.errors import SpoolUnavailable
+from gateway.mail.digest import ContentDigest
 
 CHUNK = 256 * 1024
 MAX_HEADER_BLOCK = 1024 * 1024
@@ -22,9 +23,10 @@ _END_OF_HEADER = b"\r\n\r\n"
 
 
 class Body(ABC):
-    """A finished message body. `sha256` is the digest of all its bytes. Subclasses differ in where the bytes are."""
+    """A finished message body. Subclasses differ in where the bytes are."""
 
     sha256: bytes
+    """Digest of all its bytes; on a `proxy` listener without the topmost Received field (`ContentDigest`)."""
     is_plain: bool = False
     """Known to be nothing but lines ended by CR LF, without NUL, none beginning with a dot: it can follow DATA as is.
 
@@ -141,15 +143,17 @@ class FileBody(Body):
 class BodyWriter:
     """Collects a body while it arrives and hashes it on the way; above `spill_bytes` it goes to a file in `spool`.
 
+    `skip_received`: leave the topmost Received field out of the digest.
     `write` and `finish` may touch the disk once `spilled` is true: call them from a worker thread then. They raise
     `SpoolUnavailable` when the disk does not take the bytes; after `discard` or an error nothing is left behind.
     """
 
-    def __init__(self, spool: Path, spill_bytes: int) -> None:
+    def __init__(self, spool: Path, spill_bytes: int, *, skip_received: bool = False) -> None:
         self._spool = spool
         self._spill_bytes = spill_bytes
+        self._skip_received = skip_received
         self._parts: list[bytes] = []
-        self._hash: hashlib._Hash  # of what is in the file
+        self._hash: ContentDigest  # of what is in the file
         self._descriptor = -1
         self.length = 0
 
@@ -171,7 +175,7 @@ class BodyWriter:
         try:
             if self._descriptor < 0:
                 self._descriptor = os.open(self._spool, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-                self._hash = hashlib.sha256()
+                self._hash = ContentDigest(skip_received=self._skip_received)
             for part in self._parts:
                 self._hash.update(part)
                 _write_all(self._descriptor, part)
@@ -186,13 +190,20 @@ class BodyWriter:
             descriptor, self._descriptor = self._descriptor, -1
             return FileBody(descriptor, self.length, self._hash.digest(), is_plain=is_plain)
         parts, self._parts = self._parts, []
-        return MemoryBody(parts[0] if len(parts) == 1 else b"".join(parts), is_plain=is_plain)
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        return MemoryBody(data, _without_received(data) if self._skip_received else None, is_plain=is_plain)
 
     def discard(self) -> None:
         self._parts.clear()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _without_received(data: bytes) -> bytes:
+    digest = ContentDigest(skip_received=True)
+    digest.update(data)
+    return digest.digest()
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -8,7 +8,9 @@ from typing import Any, Literal
 from gateway.mail.address import Address
 
 Protocol = Literal["smtp", "lmtp"]
-Role = Literal["inbound", "filter"]
+Role = Literal["inbound", "filter", "proxy"]
+BEHIND_A_MAIL_SERVER: frozenset[Role] = frozenset({"filter", "proxy"})
+"""Roles whose clients are mail servers of our own, and nobody else: they may bring mail for every domain."""
 Direction = Literal["inbound", "outbound"]
 
 

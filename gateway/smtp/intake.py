@@ -18,10 +18,18 @@ class MessageIntake:
     """Collects the data of one message. A message that is refused is still read to its end, and thrown away."""
 
     def __init__(
-        self, spool: Path, spill_bytes: int, *, max_bytes: int, max_line_bytes: int, normalise: bool, threads: Executor
+        self,
+        spool: Path,
+        spill_bytes: int,
+        *,
+        max_bytes: int,
+        max_line_bytes: int,
+        normalise: bool,
+        threads: Executor,
+        skip_received: bool = False,
     ) -> None:
         self._decoder = DataDecoder(normalise=normalise, max_line_bytes=max_line_bytes)
-        self._writer = BodyWriter(spool, spill_bytes)
+        self._writer = BodyWriter(spool, spill_bytes, skip_received=skip_received)
         self._max_bytes = max_bytes
         self._normalise = normalise
         self._threads = threads

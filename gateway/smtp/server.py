@@ -15,7 +15,7 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import ClassVar
 
-from gateway.mail.envelope import Client, Recipient
+from gateway.mail.envelope import BEHIND_A_MAIL_SERVER, Client, Recipient
 from gateway.mail.reply import (
     BAD_SEQUENCE,
     CANNOT_VERIFY,
@@ -86,7 +86,7 @@ class SmtpServer(MessageTransfer):
     async def _greet(self) -> None:
         listener = self.service.listener
         if not self.mail_session.trusted:
-            if listener.role == "filter":
+            if listener.role in BEHIND_A_MAIL_SERVER:
                 raise GoodbyeError(NOT_ALLOWED_HERE)
             if listener.greeting_delay_ms and not await self._is_silent_for(listener.greeting_delay_ms / 1000):
                 raise GoodbyeError(TALK_BEFORE_BANNER)
@@ -223,7 +223,7 @@ class SmtpServer(MessageTransfer):
         if not self.mail_session.helo or self._transaction is not None:
             self._refuse(BAD_SEQUENCE)
             return
-        sender, parameters = read_mail(argument)
+        sender, parameters = read_mail(argument, proxied=self.mail_session.role == "proxy")
         outcome = await self.service.pipeline.mail(self.mail_session, sender, parameters)
         if isinstance(outcome, Reply):
             self._refuse(outcome, by_policy=True)

@@ -55,6 +55,7 @@ class Service:
             max_line_bytes=limits.max_line_bytes,
             normalise=self.normalises_newlines,
             threads=threads,
+            skip_received=listener.role == "proxy",
         )
         self._id_prefix = secrets.token_hex(4)
         self._count = itertools.count(1)

@@ -42,7 +42,7 @@ journal_entry = Table(
     metadata,
     Column("id", Text, primary_key=True, doc="id of the transaction that made the entry"),
     Column("sender", Text, nullable=False, doc="empty: the null sender"),
-    Column("digest", Text, nullable=False, doc="sha256 of the content, hexadecimal"),
+    Column("digest", Text, nullable=False, doc="sha256 of the content (ContentDigest), hexadecimal"),
     Column("created_at", Float, nullable=False),
     Index(None, "digest", "sender"),
     Index(None, "created_at"),

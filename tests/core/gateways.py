@@ -54,6 +54,11 @@ name = "filter"
 role = "filter"
 address = "127.0.0.1:0"
 trusted_peers = ["127.0.0.1/32"]
+[[listener]]
+name = "proxy"
+role = "proxy"
+address = "127.0.0.1:0"
+trusted_peers = ["127.0.0.1/32"]
 [next_hop.mail]
 kind = "maildir"
 path = "{directory}/mail/{{domain}}/{{local}}"
@@ -221,7 +226,8 @@ def reported(notification: bytes) -> list[ParsedMessage]:
 
 def session(listener: str = "mx", **more: Any) -> Session:
     client = Client("192.0.2.7", 4711)
-    protocol, role = {"mx": ("smtp", "inbound"), "lmtp": ("lmtp", "filter"), "filter": ("smtp", "filter")}[listener]
+    protocol = "lmtp" if listener == "lmtp" else "smtp"
+    role = {"mx": "inbound", "lmtp": "filter"}.get(listener, listener)
     found = Session("s1", listener, protocol, role, "inbound", client, client, "client.test")  # type: ignore[arg-type]
     return replace(found, **more)
 

@@ -74,6 +74,7 @@ RECIPIENTS = [
     ("mx", "anna@example.test", 250, ""),
     ("mx", "x@elsewhere.test", 550, "5.7.1"),
     ("filter", "x@elsewhere.test", 250, ""),
+    ("proxy", "x@elsewhere.test", 250, ""),
     ("mx", "x@claimed.test", 250, ""),
     ("mx", "x@closed.test", 550, "5.2.1"),
     ("mx", "broken@example.test", 451, "4.3.0"),

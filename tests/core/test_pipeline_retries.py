@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.delivery.transport import Outcome
-from gateway.mail.body import MemoryBody
+from gateway.mail.body import BodyWriter, MemoryBody
 from gateway.mail.reply import DEADLINE_PASSED, Reply
 from tests.core.fake_next_hop import BUSY
 from tests.core.gateways import HELLO, OUTBOUND, Running, plugin, running, texts
@@ -50,6 +50,20 @@ async def test_a_retry_runs_only_the_rest(gateway: Running, listener: str) -> No
         (ANNA, "done", 1, 0, True),
         (BO, "done", 3, 1, True),
     ]
+
+
+@pytest.mark.parametrize("spill_bytes", [1_000_000, 60], ids=["in memory", "in a file"])
+async def test_before_a_queue_a_retry_has_another_received_field_on_top(gateway: Running, spill_bytes: int) -> None:
+    """Postfix stamps each attempt that its proxy filter sees with the second of this attempt."""
+    gateway.mail.answer(BO, BUSY)
+    for second, code in (("01", 450), ("59", 250)):
+        writer = BodyWriter(gateway.directory, spill_bytes, skip_received=True)
+        writer.write(f"Received: from a by b;\r\n\tSun, 22 Nov 2026 10:00:{second} +0000\r\n".encode())
+        writer.write(HELLO)
+        sent = await gateway.send("team@example.test", raw=writer.finish(), listener="proxy", confirm=False)
+        assert sent.code == code
+    assert gateway.mail.delivered == {ANNA: 1, BO: 1, CLEO: 1}
+    assert len(await gateway.entries()) == 1
 
 
 async def test_s12_a_fan_out_of_which_one_target_is_deferred(gateway: Running) -> None:

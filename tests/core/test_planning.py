@@ -59,6 +59,8 @@ async def test_who_is_taken(recipient: str, inbound: str, filtered: str, relayin
         ("inbound", OUTBOUND, inbound),  # a next hop for the outside is none for strangers
         ("filter", "", filtered),
         ("filter", OUTBOUND, relaying),
+        ("proxy", "", filtered),
+        ("proxy", OUTBOUND, relaying),
     ]
     for role, tables, expected in settings:
         gateway = walk(tables=tables)

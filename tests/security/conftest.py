@@ -16,6 +16,7 @@ from tests.security.dialogue import DIALOGUES
 _LISTENERS = {
     "inbound": 'role = "inbound"',
     "filter": 'role = "filter"\ntrusted_peers = ["127.0.0.1/32"]',
+    "proxy": 'role = "proxy"\ntrusted_peers = ["127.0.0.1/32"]',
     "lmtp": 'protocol = "lmtp"',
 }
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from gateway.testing.sink import KEYWORDS, Answer, Sink
 from tests.core.smtp.client import Client, eventually
 
-LISTENERS = ("inbound", "filter", "lmtp")
+LISTENERS = ("inbound", "filter", "proxy", "lmtp")
 _PIECE = re.compile(r'"((?:[^"\\]|\\.)*)"(?: \* (\d+))?')
 _STRAY = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
 

@@ -120,6 +120,18 @@ def test_a_right_configuration_is_read_and_knows_its_source() -> None:
             's.toml:11: listener[1].address: role "filter" on 192.0.2.1:25 can be reached from the network',
         ),
         (
+            '[[listener]]\nname = "b"\nrole = "proxy"\naddress = "192.0.2.1:25"\ntrusted_peers = ["192.0.2.2"]',
+            's.toml:11: listener[1].address: role "proxy" on 192.0.2.1:25 can be reached from the network',
+        ),
+        (
+            '[[listener]]\nname = "b"\nrole = "proxy"\naddress = "127.0.0.1:2526"',
+            's.toml:10: listener[1].role: role "proxy" takes mail for any domain: name the mail servers',
+        ),
+        (
+            '[[listener]]\nname = "b"\nrole = "proxy"\nprotocol = "lmtp"\naddress = "unix:/tmp/b"',
+            's.toml:11: listener[1].protocol: role "proxy" wants protocol = "smtp"',
+        ),
+        (
             '[[listener]]\nname = "b"\naddress = "127.0.0.1:2526"\ntrusted_peers = [\n"::1",\n"local"]',
             "s.toml:13: listener[1].trusted_peers[1]: found 'local'; expected a network, for example \"127.0.0.1/32\"",
         ),
