@@ -51,18 +51,49 @@ class ListenerConfig(Section):
     max_message_bytes: int | None = Field(None, gt=0, description="overrides limits.max_message_bytes here")
     max_recipients: int = Field(1000, ge=100, description="recipients of one transaction (RFC 5321 4.5.3.1.8: 100)")
     max_connections: int = Field(1000, ge=1, description="open connections of one worker on this listener")
-    max_connections_per_client: int = Field(20, ge=1, description="open connections of one untrusted address")
+    max_connections_per_client: int = Field(
+        20, ge=1, description="open connections of one untrusted address; of IPv6 a /64 counts as one"
+    )
+    max_connections_per_network: int = Field(200, ge=1, description="open connections of one untrusted network")
+    network_prefix_ipv4: int = Field(24, ge=8, le=32, description="bits of an IPv4 address that make its network")
+    network_prefix_ipv6: int = Field(56, ge=16, le=64, description="bits of an IPv6 address that make its network")
+    rate_window_seconds: float = Field(60, ge=1, le=86_400, description="the time that the rates below are for")
+    max_connection_rate: int = Field(
+        0, ge=0, description="connections of one untrusted client in rate_window_seconds; 0: no limit"
+    )
+    max_message_rate: int = Field(
+        0, ge=0, description="MAIL commands of one untrusted client in rate_window_seconds; 0: no limit"
+    )
+    max_recipient_rate: int = Field(
+        0, ge=0, description="RCPT commands of one untrusted client in rate_window_seconds; 0: no limit"
+    )
     max_errors: int = Field(20, ge=1, description="refused or unknown commands before the connection is closed")
     max_idle_commands: int = Field(
         100, ge=10, description="commands in a row that bring no mail (NOOP, RSET, VRFY, ...)"
     )
     command_timeout_seconds: float = Field(300, gt=0, description="for one whole command line (RFC 5321 4.5.3.2.7)")
-    data_timeout_seconds: float = Field(
-        180, gt=0, description="between two blocks of message data (RFC 5321 4.5.3.2.5)"
-    )
+    data_timeout_seconds: float = Field(180, gt=0, description="longest pause in message data (RFC 5321 4.5.3.2.5)")
     min_data_bytes_per_second: int = Field(
-        500, ge=0, description="slower message data is broken off; 0 switches it off"
+        500, ge=0, description="message data slower than this for data_timeout_seconds is broken off; 0 switches it off"
     )
+    max_data_seconds: float = Field(
+        7200, ge=0, description="for all the data of one message, however fast it comes; 0: no limit"
+    )
+    stress_percent: int = Field(
+        80,
+        ge=0,
+        le=100,
+        description="part of max_connections that, once taken, puts untrusted clients under the stress_ settings, "
+        "until three quarters of it are left; 0: never",
+    )
+    stress_timeout_seconds: float = Field(
+        10, gt=0, description="replaces command_timeout_seconds and data_timeout_seconds under stress if it is shorter"
+    )
+    stress_max_errors: int = Field(1, ge=1, description="replaces max_errors under stress if it is smaller")
+    stress_max_idle_commands: int = Field(
+        5, ge=1, description="replaces max_idle_commands under stress if it is smaller"
+    )
+    chunking: bool = Field(True, description="offer CHUNKING and take messages by BDAT (RFC 3030)")
     transaction_deadline_seconds: float | None = Field(
         None,
         gt=0,

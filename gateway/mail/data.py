@@ -1,4 +1,4 @@
-"""Message data as it stands on the wire after DATA: its end, its dots, its stray octets. No limits, no storage."""
+"""Message data as it stands on the wire after DATA and BDAT: its end, dots, stray octets. No limits, no storage."""
 
 from __future__ import annotations
 
@@ -14,18 +14,16 @@ _LF_OF_NO_LINE = re.compile(rb"\n(?<!\r\n)").search
 _CR_OF_NO_LINE = re.compile(rb"\r(?!\n)").search
 
 
-class DataDecoder:
-    """Turns blocks of the wire into the octets of the message, wherever the blocks were cut.
+class MessageDecoder:
+    """What the data of DATA and of BDAT have in common: lines, and octets that stand outside of line ends.
 
-    The data ends at CR LF . CR LF and at nothing else (RFC 5321 4.1.1.4): every other reading of a lone dot lets one
-    server see two messages where another saw one. Bare CR and LF and NUL are counted, and with `normalise` replaced.
+    Bare CR and LF and NUL are counted, and with `normalise` replaced.
     """
 
     __slots__ = (
         "_carry",
         "_column",
         "_normalise",
-        "_opening",
         "_reach",
         "ended",
         "is_plain",
@@ -40,9 +38,7 @@ class DataDecoder:
         self._normalise = normalise
         self._reach = max_line_bytes + 2 if max_line_bytes else 0
         self._column = 0
-        # The CR LF of the DATA command: a dot right behind it stands at the beginning of a line.
-        self._carry = b"\r\n"
-        self._opening = True
+        self._carry = b""
         self.ended = False
         self.rest = b""
         """What came behind the end of the data: the next commands."""
@@ -55,6 +51,55 @@ class DataDecoder:
     @property
     def has_strays(self) -> bool:
         return bool(self.stray_cr or self.stray_lf or self.stray_nul)
+
+    def feed(self, block: bytes) -> bytes:
+        """The message octets that `block` settles. Sets `ended` and `rest` where the data tells its own end."""
+        raise NotImplementedError
+
+    def finish(self) -> bytes:
+        """The octets that waited for more, when the end was told by something else than the data."""
+        raise NotImplementedError
+
+    def _inspected(self, content: bytes, *, has_stray_cr: bool = False) -> bytes:
+        """A piece of the message, which never ends between a CR and its LF, as it is to be kept."""
+        if self._reach:
+            self._measure(content)
+        if has_stray_cr or _LF_OF_NO_LINE(content) or b"\0" in content:
+            self.is_plain = False
+            pairs = content.count(b"\r\n")
+            self.stray_cr += content.count(b"\r") - pairs
+            self.stray_lf += content.count(b"\n") - pairs
+            self.stray_nul += content.count(b"\0")
+            if self._normalise:
+                return _normalised(content)
+        return content
+
+    def _measure(self, content: bytes) -> None:
+        start = -self._column  # of the line that runs on from the piece before
+        while len(content) - start >= self._reach:  # the longest stride from line end to line end
+            feed = content.rfind(b"\n", max(start, 0), start + self._reach)
+            if feed < 0:
+                self.line_too_long = True
+                self._reach = 0
+                return
+            start = feed + 1
+        self._column = len(content) - (content.rfind(b"\n", max(start, 0)) + 1 or start)
+
+
+class DataDecoder(MessageDecoder):
+    """Turns blocks of the wire behind DATA into the octets of the message, wherever the blocks were cut.
+
+    The data ends at CR LF . CR LF and at nothing else (RFC 5321 4.1.1.4): every other reading of a lone dot lets one
+    server see two messages where another saw one.
+    """
+
+    __slots__ = ("_opening",)
+
+    def __init__(self, *, normalise: bool, max_line_bytes: int = 0) -> None:
+        super().__init__(normalise=normalise, max_line_bytes=max_line_bytes)
+        # The CR LF of the DATA command: a dot right behind it stands at the beginning of a line.
+        self._carry = b"\r\n"
+        self._opening = True
 
     def feed(self, block: bytes) -> bytes:
         """The message octets that `block` settles. Sets `ended` and `rest` at the end of the data."""
@@ -97,30 +142,45 @@ class DataDecoder:
         content = data[:cut].replace(_DOT, b"\r\n")[start:]
         return self._inspected(content, has_stray_cr=_CR_OF_NO_LINE(content) is not None)
 
-    def _inspected(self, content: bytes, *, has_stray_cr: bool = False) -> bytes:
-        """A piece of the message, which never ends between a CR and its LF, as it is to be kept."""
-        if self._reach:
-            self._measure(content)
-        if has_stray_cr or _LF_OF_NO_LINE(content) or b"\0" in content:
-            self.is_plain = False
-            pairs = content.count(b"\r\n")
-            self.stray_cr += content.count(b"\r") - pairs
-            self.stray_lf += content.count(b"\n") - pairs
-            self.stray_nul += content.count(b"\0")
-            if self._normalise:
-                return _normalised(content)
+
+class ChunkDecoder(MessageDecoder):
+    """Takes the octets of BDAT (RFC 3030) as they are: a dot is a dot, and whoever counts the octets knows the end.
+
+    A chunk may end anywhere, between a CR and its LF as well: chunks are fed like blocks of the wire.
+    """
+
+    __slots__ = ("_at_line_start",)
+
+    def __init__(self, *, normalise: bool, max_line_bytes: int = 0) -> None:
+        super().__init__(normalise=normalise, max_line_bytes=max_line_bytes)
+        self._at_line_start = True
+
+    def feed(self, block: bytes) -> bytes:
+        data = self._carry + block if self._carry else block
+        if data.endswith(b"\r"):
+            self._carry = b"\r"
+            return self._taken(data[:-1])
+        self._carry = b""
+        return self._taken(data)
+
+    def finish(self) -> bytes:
+        """A CR at the very end of the message, if there is one."""
+        self.ended = True
+        content = self._taken(self._carry)
+        self.is_plain = self.is_plain and self._at_line_start
         return content
 
-    def _measure(self, content: bytes) -> None:
-        start = -self._column  # of the line that runs on from the piece before
-        while len(content) - start >= self._reach:  # the longest stride from line end to line end
-            feed = content.rfind(b"\n", max(start, 0), start + self._reach)
-            if feed < 0:
-                self.line_too_long = True
-                self._reach = 0
-                return
-            start = feed + 1
-        self._column = len(content) - (content.rfind(b"\n", max(start, 0)) + 1 or start)
+    def _taken(self, content: bytes) -> bytes:
+        if not content:
+            return content
+        if self._at_line_start and content.startswith(b"."):
+            self.is_plain = False
+        self._at_line_start = content.endswith(b"\r\n")
+        found = _CR_OF_NO_PLAIN_LINE(content)
+        if found is None or (self._at_line_start and found.start() == len(content) - 2):
+            return self._inspected(content)
+        self.is_plain = False
+        return self._inspected(content, has_stray_cr=_CR_OF_NO_LINE(content) is not None)
 
 
 def _held_back(data: bytes) -> int:

@@ -9,8 +9,10 @@ from dataclasses import replace
 from gateway.mail.envelope import Client, Session
 from gateway.mail.reply import Reply
 from gateway.mail.transaction import Transaction
-from gateway.smtp.connection import Connection, GoodbyeError
-from gateway.smtp.limits import CommandBudget
+from gateway.smtp.connection import NEVER, Connection, GoodbyeError
+from gateway.smtp.intake import MessageIntake
+from gateway.smtp.limits import Allowance, CommandBudget
+from gateway.smtp.rates import Rates
 from gateway.smtp.session import Service
 
 log = logging.getLogger(__name__)
@@ -29,12 +31,27 @@ class Conversation(Connection):
         self._refused_recipients = False
         self._forwarded: dict[str, str] = {}
         self._answered: deque[tuple[int, Transaction]] = deque()  # and how much input had come by then
-        listener = service.listener
-        self._budget = CommandBudget(listener.max_errors, listener.max_idle_commands)
+        self._budget = CommandBudget()
+        self._intake: MessageIntake | None = None
+        """The message that is being taken, by DATA or in the chunks that have come so far."""
 
     @property
     def has_transaction(self) -> bool:
         return self._transaction is not None or self.processing is not None
+
+    @property
+    def _allowance(self) -> Allowance:
+        return self.service.allowance(trusted=self.mail_session.trusted)
+
+    @property
+    def _rates(self) -> Rates | None:
+        """None for whom no rate is limited."""
+        return None if self.mail_session.trusted else self.service.rates
+
+    def hurry(self, latest: float) -> None:
+        """The listener is under stress: an untrusted client that we wait for has until `latest`, a loop time."""
+        if self.deadline != NEVER and not self.mail_session.trusted:
+            self.deadline = latest
 
     def _confirm(self, consumed: int) -> None:
         """A command has come that began behind so many octets: the client has seen what was answered before them."""
@@ -49,6 +66,9 @@ class Conversation(Connection):
 
     def _end_transaction(self) -> None:
         self._transaction = None
+        if self._intake is not None:
+            self._intake.discard()
+            self._intake = None
         self._recipients_named = 0
         self._refused_recipients = False
         if self._forwarded:
@@ -66,7 +86,7 @@ class Conversation(Connection):
 
     def _refuse(self, reply: Reply, *, by_policy: bool = False) -> None:
         """Say no. A mail server beside us is not blamed for the refusals that its own clients' mail meets."""
-        farewell = None if by_policy and self.mail_session.trusted else self._budget.error()
+        farewell = None if by_policy and self.mail_session.trusted else self._budget.error(self._allowance)
         if farewell is not None:
             raise GoodbyeError(farewell)
         self._say(self._tagged(reply))
@@ -81,6 +101,6 @@ class Conversation(Connection):
             log.info("%s %s client=%s %s: %s", session.id, session.listener, session.client.address, command, reply)
 
     def _count_idle(self) -> None:
-        farewell = self._budget.idle()
+        farewell = self._budget.idle(self._allowance)
         if farewell is not None:
             raise GoodbyeError(farewell)

@@ -8,14 +8,17 @@ from pathlib import Path
 
 from gateway.errors import SpoolUnavailable
 from gateway.mail.body import Body, BodyWriter
-from gateway.mail.data import DataDecoder
+from gateway.mail.data import ChunkDecoder, DataDecoder, MessageDecoder
 from gateway.mail.reply import BARE_NEWLINE, DISK_FULL, LINE_TOO_LONG, TOO_BIG, Reply
 
 SPILL_PIECE = 512 * 1024  # fewer, larger writes: each costs a hand-over to a thread
 
 
 class MessageIntake:
-    """Collects the data of one message. A message that is refused is still read to its end, and thrown away."""
+    """Collects the data of one message. A message that is refused is still read to its end, and thrown away.
+
+    `chunked`: it comes by BDAT, and `end` has to be called when all of it is here.
+    """
 
     def __init__(
         self,
@@ -26,9 +29,11 @@ class MessageIntake:
         max_line_bytes: int,
         normalise: bool,
         threads: Executor,
+        chunked: bool = False,
         skip_received: bool = False,
     ) -> None:
-        self._decoder = DataDecoder(normalise=normalise, max_line_bytes=max_line_bytes)
+        decoder = ChunkDecoder if chunked else DataDecoder
+        self._decoder: MessageDecoder = decoder(normalise=normalise, max_line_bytes=max_line_bytes)
         self._writer = BodyWriter(spool, spill_bytes, skip_received=skip_received)
         self._max_bytes = max_bytes
         self._normalise = normalise
@@ -39,10 +44,23 @@ class MessageIntake:
         self.size = 0
         """Octets of the message so far, without the client's extra dots."""
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether `finish` will give the reason why there is no body, whatever else comes."""
+        return self._refusal is not None
+
     def take(self, block: bytes) -> bytes | None:
         """None while the data goes on; at its end the octets behind it."""
         decoder = self._decoder
-        content = decoder.feed(block)
+        self._collect(decoder.feed(block))
+        return decoder.rest if decoder.ended else None
+
+    def end(self) -> None:
+        """For a chunked message: its last octet was taken."""
+        self._collect(self._decoder.finish())
+
+    def _collect(self, content: bytes) -> None:
+        decoder = self._decoder
         self.size += len(content)
         if self._refusal is None:
             if self.size > self._max_bytes:
@@ -53,7 +71,6 @@ class MessageIntake:
                 self._refuse(LINE_TOO_LONG)
             elif content:
                 self._store(content)
-        return decoder.rest if decoder.ended else None
 
     def _store(self, content: bytes) -> None:
         if self._backlog or self._writer.will_spill(len(content)):

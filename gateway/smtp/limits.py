@@ -1,16 +1,18 @@
-"""What one listener lets its clients do: who is trusted, how many connections, how many fruitless commands."""
+"""What one listener lets its clients do: who is trusted, how long they may take, how many fruitless commands.
+
+Connections are counted in `admission`, messages in `rates`, the speed of message data is judged in `pace`.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from gateway.mail.reply import TOO_MANY_COMMANDS, TOO_MANY_CONNECTIONS, TOO_MANY_ERRORS, Reply
+from gateway.mail.reply import TOO_MANY_COMMANDS, TOO_MANY_ERRORS, Reply
 
 UNIX_PEER = "unix"
 _CACHE = 4096
-_IPV6_CUSTOMER_PREFIX = 64  # one customer owns at least that many addresses
 
 
 class TrustedPeers:
@@ -30,60 +32,35 @@ class TrustedPeers:
         return trusted
 
 
-class ConnectionLimits:
-    """Counts open connections. Trusted peers are free of the limit per client, and a twentieth is kept for them."""
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a client may take its time with and do wrong: as a rule, or while the listener is under stress."""
 
-    def __init__(self, *, total: int, per_client: int, reserve: bool) -> None:
-        self._total = total
-        self._untrusted = total - total // 20 if reserve else total
-        self._per_client = per_client
-        self._clients: Counter[str] = Counter()
-        self.open = 0
-
-    def admit(self, address: str, *, trusted: bool) -> Reply | None:
-        """Count a new connection in, or give the refusal. What was admitted must be released."""
-        client = _client_key(address)
-        if self.open >= (self._total if trusted else self._untrusted):
-            return TOO_MANY_CONNECTIONS
-        if not trusted and self._clients[client] >= self._per_client:
-            return TOO_MANY_CONNECTIONS.says("too many connections from your address")
-        self.open += 1
-        self._clients[client] += 1
-        return None
-
-    def release(self, address: str) -> None:
-        client = _client_key(address)
-        self.open -= 1
-        self._clients[client] -= 1
-        if not self._clients[client]:
-            del self._clients[client]
-
-
-def _client_key(address: str) -> str:
-    if ":" not in address:
-        return address
-    return str(ipaddress.ip_network((address, _IPV6_CUSTOMER_PREFIX), strict=False))
+    command_seconds: float
+    """For one whole command line."""
+    data_seconds: float
+    """The longest pause in message data, and the credit that `Pace` gives."""
+    max_errors: int
+    max_idle: int
 
 
 class CommandBudget:
-    """What a client may do without bringing mail. A delivered message starts it anew."""
+    """What a client has done without bringing mail. A delivered message starts it anew."""
 
-    __slots__ = ("_errors", "_idle", "_max_errors", "_max_idle")
+    __slots__ = ("_errors", "_idle")
 
-    def __init__(self, max_errors: int, max_idle: int) -> None:
-        self._max_errors = max_errors
-        self._max_idle = max_idle
+    def __init__(self) -> None:
         self._errors = self._idle = 0
 
     def renew(self) -> None:
         self._errors = self._idle = 0
 
-    def error(self) -> Reply | None:
+    def error(self, allowance: Allowance) -> Reply | None:
         """Count a refused or unknown command; the farewell when it was one too many."""
         self._errors += 1
-        return TOO_MANY_ERRORS if self._errors > self._max_errors else None
+        return TOO_MANY_ERRORS if self._errors > allowance.max_errors else None
 
-    def idle(self) -> Reply | None:
+    def idle(self, allowance: Allowance) -> Reply | None:
         """Count a command that brings no mail; the farewell when it was one too many."""
         self._idle += 1
-        return TOO_MANY_COMMANDS if self._idle > self._max_idle else None
+        return TOO_MANY_COMMANDS if self._idle > allowance.max_idle else None

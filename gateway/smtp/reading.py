@@ -137,6 +137,21 @@ class Incoming:
         self.buffered -= len(block)
         return block
 
+    def take_octets(self, most: int) -> bytes | None:
+        """As `take_block`, but no more than `most` octets (at least one)."""
+        if self._position == len(self._head):
+            if not self._blocks:
+                return None
+            self._head, self._position = self._blocks.popleft(), 0
+        end = self._position + most
+        block = self._head[self._position : end]
+        if end < len(self._head):
+            self._position = end
+        else:
+            self._head, self._position = b"", 0
+        self.buffered -= len(block)
+        return block
+
     def give_back(self, block: bytes) -> None:
         """Put the rest of the block that was just taken in front again."""
         if block:

@@ -1,6 +1,7 @@
 """The SMTP conversation: a method per verb. What a message means, where it goes and who may send it is not known here.
 
-`connection` waits and writes, `conversation` keeps what the verbs share, `transfer` has the verbs that bring a message.
+`connection` waits and writes, `conversation` keeps what the verbs share, `transfer` and `chunking`
+have the verbs that bring a message.
 Verbs are called `smtp_VERB`, as aiosmtpd calls them.
 """
 # ruff: noqa: N802
@@ -40,11 +41,11 @@ from gateway.mail.reply import (
     Reply,
 )
 from gateway.mail.transaction import Transaction
+from gateway.smtp.chunking import ChunkTransfer
 from gateway.smtp.connection import ClientGoneError, GoodbyeError, wire
 from gateway.smtp.conversation import MAX_COMMAND
 from gateway.smtp.parameters import ArgumentError, read_helo, read_mail, read_rcpt
 from gateway.smtp.reading import EndlessLineError, LineTooLongError
-from gateway.smtp.transfer import MessageTransfer
 from gateway.smtp.xforward import forwarded_client, read_xforward
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ _SENDER_OK, _RECIPIENT_OK = wire(SENDER_OK), wire(RECIPIENT_OK)
 _FOREIGN = re.compile(rb"(?:GET|POST|HEAD|PUT|OPTIONS|CONNECT|PRI)\Z|SSH-|[A-Z][A-Z0-9-]*:\Z|[^\t\r\n\x20-\x7e]")
 
 
-class SmtpServer(MessageTransfer):
+class SmtpServer(ChunkTransfer):
     """One SMTP conversation. `serving` makes it, connects it and awaits `converse`."""
 
     # Explicit, since aiosmtpd's class brings verbs (AUTH, STARTTLS) that this server does not offer.
@@ -128,7 +129,7 @@ class SmtpServer(MessageTransfer):
     async def _await_line(self) -> bytes:
         """The deadline is one for the whole line: an octet now and then does not extend it."""
         ends = self.draining and not self.has_transaction
-        seconds = _FAREWELL_SECONDS if ends else self.service.listener.command_timeout_seconds
+        seconds = _FAREWELL_SECONDS if ends else self._allowance.command_seconds
         deadline = self.service.loop.time() + seconds
         while True:
             if self.incoming.buffered and _FOREIGN.match(bytes((self.incoming.first_octet,))):
@@ -144,6 +145,8 @@ class SmtpServer(MessageTransfer):
         verb = word.upper()
         if self.draining and verb != b"QUIT" and not self.has_transaction:
             raise GoodbyeError(SHUTTING_DOWN)
+        if verb == b"BDAT":
+            return self.take_chunk(line)  # whatever is wrong with it, the octets behind it are no commands
         method = self.verbs.get(verb)
         if method is None:
             if _FOREIGN.match(verb):
@@ -224,7 +227,8 @@ class SmtpServer(MessageTransfer):
             self._refuse(BAD_SEQUENCE)
             return
         sender, parameters = read_mail(argument, proxied=self.mail_session.role == "proxy")
-        outcome = await self.service.pipeline.mail(self.mail_session, sender, parameters)
+        refusal = self._rates and self._rates.message(self.mail_session.peer.address)
+        outcome = refusal or await self.service.pipeline.mail(self.mail_session, sender, parameters)
         if isinstance(outcome, Reply):
             self._refuse(outcome, by_policy=True)
         else:
@@ -233,7 +237,7 @@ class SmtpServer(MessageTransfer):
 
     async def smtp_RCPT(self, argument: str) -> None:
         transaction = self._transaction
-        if transaction is None:
+        if transaction is None or self._intake is not None:
             self._refuse(BAD_SEQUENCE)
             return
         self._recipients_named += 1
@@ -262,6 +266,12 @@ class SmtpServer(MessageTransfer):
             return False
         if transaction.recipient_count >= limit and not transaction.has(recipient):
             self._say(self._tagged(TOO_MANY_RECIPIENTS))
+            return False
+        refusal = self._rates and self._rates.recipient(self.mail_session.peer.address)
+        if refusal:
+            transaction.events.append({"event": "rcpt", "recipient": str(recipient.address), "reply": str(refusal)})
+            self._refused_recipients = True
+            self._refuse(refusal)
             return False
         return True
 

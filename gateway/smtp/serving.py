@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from gateway.config.listener import ListenerConfig
 from gateway.config.models import LimitsConfig
 from gateway.mail.envelope import Client
-from gateway.smtp.connection import LINGER_SECONDS
+from gateway.mail.reply import Reply
+from gateway.smtp.admission import Admission
+from gateway.smtp.connection import LINGER_SECONDS, NEVER
 from gateway.smtp.lmtp import LmtpServer
 from gateway.smtp.server import SmtpServer
 from gateway.smtp.session import Service, peer_client
@@ -57,8 +59,7 @@ class ListenerServer:
         self._conversations: dict[SmtpServer, asyncio.Task[None]] = {}
         self._accepting = False
         self._timer: asyncio.TimerHandle | None = None
-        listener = service.listener
-        shortest = min(listener.command_timeout_seconds, listener.data_timeout_seconds)
+        shortest = min(service.under_stress.command_seconds, service.under_stress.data_seconds)
         self._sweep_seconds = min(1.0, max(0.05, shortest / 8))
 
     @property
@@ -98,16 +99,16 @@ class ListenerServer:
 
     def _admit(self, connection: socket.socket, client: Client) -> None:
         service = self._service
-        refusal = service.connections.admit(client.address, trusted=client.address in service.trusted)
-        if refusal is not None:
-            log.info("%s: %s: %s", service.listener.name, client.address, refusal)
+        admission = service.connections.admit(client.address, trusted=client.address in service.trusted)
+        if isinstance(admission, Reply):
+            log.info("%s: %s: %s", service.listener.name, client.address, admission)
             with connection, contextlib.suppress(OSError):
-                connection.send(f"{refusal}\r\n".encode())
+                connection.send(f"{admission}\r\n".encode())
             return
         conversation = (LmtpServer if service.listener.protocol == "lmtp" else SmtpServer)(service, client)
-        self._conversations[conversation] = self._loop.create_task(self._converse(conversation, connection))
+        self._conversations[conversation] = self._loop.create_task(self._converse(conversation, connection, admission))
 
-    async def _converse(self, conversation: SmtpServer, connection: socket.socket) -> None:
+    async def _converse(self, conversation: SmtpServer, connection: socket.socket, admission: Admission) -> None:
         try:
             await self._loop.connect_accepted_socket(lambda: conversation, connection)
             await conversation.converse()
@@ -115,14 +116,18 @@ class ListenerServer:
             connection.close()
             log.info("%s: connection lost at once: %s", conversation.mail_session.id, error.strerror)
         finally:
-            self._service.connections.release(conversation.mail_session.peer.address)
+            admission.release()
             del self._conversations[conversation]
 
     def _sweep(self) -> None:
         """One timer for all connections: a timer each, moved at every command, costs more than all their checks."""
         now = self._loop.time()
+        service = self._service
+        latest = now + service.under_stress.command_seconds if service.connections.stressed else NEVER
         for conversation in self._conversations:
-            if conversation.deadline < now:
+            if conversation.deadline > latest:
+                conversation.hurry(latest)
+            elif conversation.deadline < now:
                 conversation.expire()
         self._timer = self._loop.call_later(self._sweep_seconds, self._sweep)
 

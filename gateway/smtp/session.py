@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from gateway.config.listener import ListenerConfig
 from gateway.config.models import LimitsConfig
 from gateway.mail.envelope import Client, Session
+from gateway.smtp.admission import ConnectionLimits
 from gateway.smtp.intake import MessageIntake
-from gateway.smtp.limits import UNIX_PEER, ConnectionLimits, TrustedPeers
+from gateway.smtp.limits import UNIX_PEER, Allowance, TrustedPeers
+from gateway.smtp.rates import Rates
 from gateway.smtp.xforward import ATTRIBUTES
 
 if TYPE_CHECKING:
@@ -40,10 +42,19 @@ class Service:
         self.pipeline = pipeline
         self.loop = asyncio.get_running_loop()
         self.trusted = TrustedPeers(listener.trusted_peers)
-        self.connections = ConnectionLimits(
-            total=listener.max_connections,
-            per_client=listener.max_connections_per_client,
-            reserve=bool(listener.trusted_peers),
+        self.rates = Rates.of(listener)
+        self.connections = ConnectionLimits(listener, self.rates)
+        self._usual = Allowance(
+            listener.command_timeout_seconds,
+            listener.data_timeout_seconds,
+            listener.max_errors,
+            listener.max_idle_commands,
+        )
+        self.under_stress = Allowance(
+            min(listener.stress_timeout_seconds, listener.command_timeout_seconds),
+            min(listener.stress_timeout_seconds, listener.data_timeout_seconds),
+            min(listener.stress_max_errors, listener.max_errors),
+            min(listener.stress_max_idle_commands, listener.max_idle_commands),
         )
         self.max_message_bytes = listener.max_message_bytes or limits.max_message_bytes
         self.normalises_newlines = listener.normalises_newlines
@@ -60,6 +71,10 @@ class Service:
         self._id_prefix = secrets.token_hex(4)
         self._count = itertools.count(1)
 
+    def allowance(self, *, trusted: bool) -> Allowance:
+        """What holds now for a client."""
+        return self.under_stress if self.connections.stressed and not trusted else self._usual
+
     @cached_property
     def greeting(self) -> bytes:
         return f"220 {self.hostname} {'LMTP' if self.listener.protocol == 'lmtp' else 'ESMTP'} Stellwerk\r\n".encode()
@@ -71,6 +86,7 @@ class Service:
     @cached_property
     def _ehlo_replies(self) -> tuple[bytes, bytes]:
         lines = [self.hostname, "PIPELINING", f"SIZE {self.max_message_bytes}", *_EXTENSIONS]
+        lines += ["CHUNKING"] * self.listener.chunking
         return _multiline(lines), _multiline([*lines, f"XFORWARD {' '.join(ATTRIBUTES)}"])
 
     def ehlo_reply(self, *, trusted: bool) -> bytes:

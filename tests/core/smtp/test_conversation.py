@@ -37,7 +37,15 @@ async def test_what_ehlo_offers(start_edge: StartEdge) -> None:
         lines = (await client.say("EHLO client.test")).split("\n")
         assert lines[0] == "250-gw.example.test"
         offered = {line[4:] for line in lines[1:]}
-        assert offered == {"PIPELINING", "SIZE 100000", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN"}
+        assert offered == {
+            "PIPELINING",
+            "SIZE 100000",
+            "8BITMIME",
+            "SMTPUTF8",
+            "ENHANCEDSTATUSCODES",
+            "DSN",
+            "CHUNKING",
+        }
         assert await client.say("HELO client.test") == "250 gw.example.test"
 
 

@@ -1,0 +1,49 @@
+"""A listener that is nearly full, and clients that bring more than they may."""
+
+from __future__ import annotations
+
+from tests.core.smtp.conftest import StartEdge
+
+
+async def test_stress_shortens_the_time_of_those_who_wait(start_edge: StartEdge) -> None:
+    edge = await start_edge(
+        max_connections=5,
+        stress_percent=80,
+        stress_timeout_seconds=0.4,
+        stress_max_errors=1,
+        max_errors=3,
+        trusted_peers=["127.0.0.9/32"],
+    )
+    clients = [await edge.greeted() for _ in range(3)]
+    try:
+        for _ in range(2):
+            assert (await clients[0].say("FOO")).startswith("500 ")
+        assert not edge.server._service.connections.stressed
+        async with await edge.connect("127.0.0.9") as trusted:
+            assert (await trusted.reply()).startswith("220 ")
+            assert edge.server._service.connections.stressed
+            assert (await clients[0].say("FOO")).startswith("421 4.7.0")
+            for client in clients[1:]:
+                assert (await client.reply()).startswith("421 4.4.2")
+            assert (await trusted.say("EHLO front.test")).startswith("250")
+    finally:
+        for client in clients:
+            client.close()
+    await edge.idle()
+    assert not edge.server._service.connections.stressed
+
+
+async def test_message_and_recipient_rates(start_edge: StartEdge) -> None:
+    edge = await start_edge(max_message_rate=2, max_recipient_rate=3, trusted_peers=["127.0.0.9/32"])
+    async with await edge.greeted() as client:
+        await client.say("MAIL FROM:<>")
+        for code in ("250 2.1.5", "250 2.1.5", "250 2.1.5", "450 4.7.1"):
+            assert (await client.say("RCPT TO:<anna@example.test>")).startswith(code)
+        await client.say("RSET")
+        assert (await client.say("MAIL FROM:<>")).startswith("250 ")
+        await client.say("RSET")
+        assert (await client.say("MAIL FROM:<>")).startswith("450 4.7.1")
+    async with await edge.connect("127.0.0.9") as trusted:
+        await trusted.reply()
+        for _ in range(3):
+            assert (await trusted.say("EHLO front.test", "MAIL FROM:<>")).startswith("250 ")
