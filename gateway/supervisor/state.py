@@ -61,7 +61,8 @@ class StateDirectory:
         except (FileExistsError, NotADirectoryError) as error:
             _close(held)
             raise StartupError(
-                f"{error.filename or directory} is there and no directory; move it away, or set another server.state_dir"
+                f"{error.filename or directory} is there and no directory; move it away, "
+                "or set another server.state_dir"
             ) from None
         except OSError as error:
             _close(held)
