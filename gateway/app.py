@@ -93,6 +93,9 @@ class Gateway:
             return
         store = self.config.store
         await asyncio.to_thread(prepare, store.url, self.owners(), auto_upgrade=store.auto_upgrade)
+        for hop in self.next_hops.values():
+            if isinstance(hop, SmtpNextHop):
+                await asyncio.to_thread(hop.check_files)
         await self.journal.recover(self.clock())
         for call in self.plugins.runner.chain("gateway_startup"):
             await self._startup(call)
@@ -194,14 +197,32 @@ def _next_hop(name: str, hop: NextHopConfig, config: Config) -> NextHop:
     return SmtpNextHop(
         name,
         hop.address,
+        fallback_addresses=hop.fallback_addresses,
+        cool_down_seconds=hop.cool_down_seconds,
         protocol=hop.kind,
         helo_name=config.server.hostname,
+        tls=_client_tls(hop),
+        login=Login(hop.user, hop.password_file, hop.login_without_tls) if hop.user and hop.password_file else None,
+        chunking=hop.chunking,
         connections=hop.connections,
         connect_timeout_seconds=hop.connect_timeout_seconds,
         reply_timeout_seconds=hop.reply_timeout_seconds,
         data_done_timeout_seconds=hop.data_done_timeout_seconds,
         idle_seconds=hop.idle_seconds,
         xforward=hop.xforward,
+    )
+
+
+def _client_tls(hop: SmtpNextHopConfig | LmtpNextHopConfig) -> ClientTls | None:
+    if hop.tls == "none":
+        return None
+    return ClientTls(
+        required=hop.tls == "required",
+        implicit=hop.tls_implicit,
+        name=hop.tls_name,
+        ca_file=hop.tls_ca_file,
+        certificate=hop.tls_certificate,
+        key=hop.tls_key,
     )
 
 

@@ -193,7 +193,7 @@ class Config(Section):
             contradictions(
                 self.plugins,
                 [(listener.name, listener.address) for listener in self.listeners],
-                {name: getattr(hop, "address", "") for name, hop in self.next_hops.items()},
+                {name: getattr(hop, "addresses", ()) for name, hop in self.next_hops.items()},
                 {role: getattr(self.routing, role) for role in ("hosted", "outbound", "own")},
             )
         )

@@ -37,12 +37,12 @@ class SettingsError(ValueError):
 def contradictions(
     plugins: Sequence[str],
     listeners: Sequence[tuple[str, str]],
-    next_hops: Mapping[str, str],
+    next_hops: Mapping[str, Sequence[str]],
     routing: Mapping[str, str],
 ) -> Iterator[Problem]:
     """What is wrong between tables that are each right by themselves.
 
-    `listeners`: name and address of each, in order; `next_hops`: address by name, empty for a Maildir; `routing`: the
+    `listeners`: name and address of each, in order; `next_hops`: addresses by name, none for a Maildir; `routing`: the
     next hop that `hosted`, `outbound` and `own` name.
     """
     for index, name in enumerate(plugins):
@@ -57,13 +57,15 @@ def contradictions(
             yield Problem(
                 ("listener", index, "address"), f"two listeners have the address {address}; give each its own"
             )
-    for name, address in next_hops.items():
-        if address and address in addresses and not address.endswith(":0"):
-            listener = names[addresses.index(address)]
-            yield Problem(
-                ("next_hop", name, "address"),
-                f'this is our own listener "{listener}" ({address}): mail would go round for ever',
-            )
+    for name, hop_addresses in next_hops.items():
+        for index, address in enumerate(hop_addresses):
+            if address in addresses and not address.endswith(":0"):
+                listener = names[addresses.index(address)]
+                key = ("fallback_addresses", index - 1) if index else ("address",)
+                yield Problem(
+                    ("next_hop", name, *key),
+                    f'this is our own listener "{listener}" ({address}): mail would go round for ever',
+                )
     known = ", ".join(f'"{name}"' for name in sorted(next_hops)) or "none"
     for role, name in routing.items():
         if name and name not in next_hops:

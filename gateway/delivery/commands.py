@@ -40,6 +40,7 @@ class Capabilities:
     eight_bit: bool = False
     smtputf8: bool = False
     dsn: bool = False
+    chunking: bool = False
     xforward: tuple[str, ...] = ()
 
     @classmethod
@@ -58,6 +59,7 @@ class Capabilities:
             eight_bit="8BITMIME" in keywords,
             smtputf8="SMTPUTF8" in keywords,
             dsn="DSN" in keywords,
+            chunking="CHUNKING" in keywords,
             xforward=tuple(name for name in _XFORWARD_ORDER if name in offered),
         )
 
@@ -72,26 +74,32 @@ class CannotSend(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """The commands of a transaction in order: `preamble` of them (RSET, XFORWARD), MAIL, one RCPT a copy, DATA."""
+    """The commands of a transaction in order: `preamble` of them (RSET, XFORWARD), MAIL, one RCPT a copy, and DATA
+    unless BDAT will follow."""
 
     wire: bytes
     count: int
     preamble: int
+    has_data: bool
 
     def lines(self) -> list[bytes]:
         """One command each, with its CRLF."""
         return self.wire.splitlines(keepends=True)
 
 
-def envelope(batch: Batch, offered: Capabilities, *, reset: bool, xforward: bool) -> Envelope:
-    """The commands for `batch`. Raises `CannotSend` when the hop's SIZE or a missing SMTPUTF8 rules it out."""
+def envelope(batch: Batch, offered: Capabilities, *, reset: bool, xforward: bool, data: bool = True) -> Envelope:
+    """The commands for `batch`; `data` false leaves DATA out, for BDAT.
+
+    Raises `CannotSend` when the hop's SIZE or a missing SMTPUTF8 rules it out.
+    """
     lines = ["RSET"] if reset else []
     if xforward and batch.client is not None and offered.xforward:
         lines += _xforward(batch.client, offered.xforward)
     preamble = len(lines)
     lines.append(_mail(batch, offered))
     lines += [_rcpt(copy, offered) for copy in batch.copies]
-    lines.append("DATA")
+    if data:
+        lines.append("DATA")
     count = len(lines)
     lines.append("")
     try:
@@ -101,7 +109,7 @@ def envelope(batch: Batch, offered: Capabilities, *, reset: bool, xforward: bool
     # The lines carry text from outside: one that would be two commands must never be written.
     if wire.count(b"\n") != count or wire.count(b"\r") != count or b"\0" in wire:
         raise CannotSend(BAD_ADDRESS)
-    return Envelope(wire, count, preamble)
+    return Envelope(wire, count, preamble, data)
 
 
 def _mail(batch: Batch, offered: Capabilities) -> str:

@@ -1,4 +1,4 @@
-"""One connection to a next hop: bytes out with flow control, replies in, a watchdog for slow ones.
+"""One connection to a next hop: bytes out with flow control, replies in, TLS, a watchdog for slow ones.
 
 It knows what a reply looks like, not what it means: the dialogue is in opening.py and transaction.py.
 """
@@ -9,15 +9,18 @@ import asyncio
 import math
 import re
 import socket
+import ssl
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import NamedTuple, cast
 
 from gateway.delivery.commands import Capabilities
-from gateway.mail.reply import Reply
+from gateway.mail.reply import NEXT_HOP_DOWN, Reply
 
 MAX_REPLY_LINES = 128
 MAX_REPLY_BYTES = 64 * 1024
 MAX_UNREAD_REPLIES = 20_000  # far above the recipients of any transaction
+TLS_GOODBYE_SECONDS = 2.0
 _CLOSING = 421
 _CODES = {str(code): code for code in range(200, 600)}
 _MARKS = frozenset({" ", "-", "", "\r"})
@@ -36,6 +39,17 @@ class ConnectionLost(ConnectionBroken):
 
 class OutOfStep(ConnectionBroken):
     """What came is no reply, or a reply to nothing: which reply belongs to which command is no longer known."""
+
+
+class NextHopUnavailable(Exception):
+    """No transaction can begin there now. The text says what happened, for logs, the trace and `doctor`.
+
+    `reply` is what a sender is told of it.
+    """
+
+    def __init__(self, text: str, reply: Reply = NEXT_HOP_DOWN) -> None:
+        super().__init__(text)
+        self.reply = reply
 
 
 class HopReply(NamedTuple):
@@ -57,13 +71,15 @@ class HopReply(NamedTuple):
 class Connection(asyncio.Protocol):
     """A client's end of an SMTP or LMTP connection. One task at a time uses it.
 
-    `capabilities` is set once the hop has greeted. `transactions` counts the messages begun on it. `needs_reset` says
-    that a transaction was left unfinished and RSET must come before the next.
+    `capabilities` is set once the hop has greeted. `label` says for the trace where it leads and how it is protected.
+    `transactions` counts the messages begun on it. `needs_reset` says that a transaction was left unfinished and RSET
+    must come before the next.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._transport: asyncio.Transport | None = None
+        self._below_tls: asyncio.Transport | None = None
         self._partial = b""
         self._lines: list[str] = []
         self._line_bytes = 0
@@ -80,6 +96,7 @@ class Connection(asyncio.Protocol):
         self.failure: ConnectionBroken | None = None
         self.closed: asyncio.Future[None] = loop.create_future()
         self.capabilities = Capabilities()
+        self.label = ""
         self.transactions = 0
         self.needs_reset = False
         self.idle_since = 0.0
@@ -131,6 +148,52 @@ class Connection(asyncio.Protocol):
         if not self._wanted:
             self._wake()
 
+    # What the opening uses
+
+    @property
+    def peer_is_local(self) -> bool:
+        """Whether the other end is on this machine: a UNIX socket or a loopback address."""
+        connected = None if self._transport is None else self._transport.get_extra_info("socket")
+        if connected is None or connected.family == socket.AF_UNIX:
+            return connected is not None
+        return ip_address(connected.getpeername()[0].partition("%")[0]).is_loopback
+
+    @property
+    def tls(self) -> str:
+        """Version and cipher, such as `TLSv1.3 TLS_AES_256_GCM_SHA384`; empty in plain text."""
+        session = None if self._below_tls is None or self._transport is None else self._session(self._transport)
+        cipher = None if session is None else session.cipher()
+        return "" if session is None or cipher is None else f"{session.version()} {cipher[0]}"
+
+    async def ask(self, line: str, until: float) -> HopReply:
+        """One command and its reply, with nothing else said by either side. `until` is a loop time.
+
+        Raises `ConnectionBroken`, TimeoutError.
+        """
+        if not self.silent:
+            raise OutOfStep(f"it said more than was asked: {self.leftover}")
+        self.write(f"{line}\r\n".encode())
+        return (await self.replies(1, until=until))[0]
+
+    async def secure(self, context: ssl.SSLContext, name: str, until: float) -> None:
+        """Go on under TLS (RFC 3207 section 4.1), with `name` for SNI and, if `context` checks it, in the certificate.
+
+        What was said in plain text beyond what was asked ends the connection, so nothing of it can pass for a reply
+        that came under TLS. What was known of the hop is forgotten. Raises OSError (ssl.SSLError, TimeoutError
+        included) and `ConnectionBroken`; the connection is of no use then.
+        """
+        plain = self._transport
+        if not self.silent or self.failure is not None or plain is None:
+            raise self.failure or OutOfStep(f"it spoke before TLS began: {self.leftover}")
+        async with asyncio.timeout_at(until):
+            secured = await self._loop.start_tls(
+                plain, self, context, server_hostname=name or None, ssl_shutdown_timeout=TLS_GOODBYE_SECONDS
+            )
+        if secured is None:
+            raise ConnectionLost("the connection was closed in the TLS handshake")
+        self._below_tls, self._transport = plain, secured
+        self.capabilities = Capabilities()
+
     # What a transaction uses
 
     @property
@@ -163,7 +226,7 @@ class Connection(asyncio.Protocol):
     @property
     def unsent(self) -> bool:
         """Whether bytes written here have not even left this process."""
-        return self._transport is not None and self._transport.get_write_buffer_size() > 0
+        return self._unsent_bytes() > 0
 
     def write(self, data: bytes | bytearray) -> None:
         """Raises `ConnectionBroken` when nobody is there to read it."""
@@ -214,6 +277,9 @@ class Connection(asyncio.Protocol):
         """Close at once; what was not sent is thrown away."""
         if self._transport is not None:
             self._transport.abort()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def quit(self) -> None:
         """Take leave politely; does not wait for the answer."""
@@ -227,7 +293,16 @@ class Connection(asyncio.Protocol):
 
     def _transport_is_busy(self) -> bool:
         transport = self._transport
-        return transport is None or transport.is_closing() or transport.get_write_buffer_size() > 0
+        return transport is None or transport.is_closing() or self._unsent_bytes() > 0
+
+    def _unsent_bytes(self) -> int:
+        # TLS counts only what it has not encrypted yet; the rest waits in the transport below.
+        waiting = 0 if self._transport is None else self._transport.get_write_buffer_size()
+        return waiting if self._below_tls is None else waiting + self._below_tls.get_write_buffer_size()
+
+    @staticmethod
+    def _session(transport: asyncio.Transport) -> ssl.SSLObject | None:
+        return cast("ssl.SSLObject | None", transport.get_extra_info("ssl_object"))
 
     def _parse(self, data: bytes) -> None:
         if self._wanted > 1 and not self._lines and (usual := _usual_replies(data)):

@@ -9,12 +9,11 @@ from dataclasses import replace
 
 from gateway.delivery.transport import Batch, Copy, NextHop, Outcome, Result, Results
 from gateway.mail.message import Message
-from gateway.mail.reply import INTERNAL_ERROR, Reply
+from gateway.mail.reply import INTERNAL_ERROR, NEXT_HOP_MISCONFIGURED
 from gateway.routing.plan import DeliverStep, group
 
 log = logging.getLogger("stellwerk.pipeline")
 
-NO_SUCH_HOP = Reply(451, "4.3.5", "local configuration error, try again later")
 Late = Callable[[DeliverStep, Result], None]
 """`late(step, result)`: what became in the end of a step that was unknown at the deadline."""
 
@@ -57,7 +56,7 @@ class Executor:
         hop = self._next_hops.get(first.via)
         if hop is None:
             log.error("%s next hop %s is not configured", message.id, first.via)
-            missing = Result(Outcome.DEFERRED, NO_SUCH_HOP, where=f"next hop {first.via} is not configured")
+            missing = Result(Outcome.DEFERRED, NEXT_HOP_MISCONFIGURED, where=f"next hop {first.via} is not configured")
             return (missing,) * len(steps)
 
         def tell_late(results: Results) -> None:

@@ -1,69 +1,58 @@
-"""How a connection to a next hop begins: address, connect, greeting, EHLO or LHLO.
+"""How a connection to a next hop begins: connect, greeting, EHLO or LHLO, STARTTLS, login.
 
-Nothing about messages or pooling in here.
+Nothing about messages, pooling or the choice among several addresses in here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from dataclasses import dataclass
 
+from gateway.delivery.addresses import Endpoint
+from gateway.delivery.client_tls import ClientTls
 from gateway.delivery.commands import Capabilities
-from gateway.delivery.connection import Connection, ConnectionBroken, HopReply
-from gateway.errors import ConfigError
+from gateway.delivery.connection import Connection, ConnectionBroken, NextHopUnavailable
+from gateway.delivery.login import Login
+from gateway.errors import StartupError
+from gateway.mail.reply import NEXT_HOP_MISCONFIGURED, NEXT_HOP_WITHOUT_TLS
 
 
-class NextHopUnavailable(Exception):
-    """No transaction can begin there now. The text says what happened, for logs, the trace and `doctor`."""
+class TlsFailed(NextHopUnavailable):
+    """Encryption was begun and failed, or is required and was not offered."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, NEXT_HOP_WITHOUT_TLS)
 
 
 @dataclass(frozen=True, slots=True)
-class HopAddress:
-    """Where a next hop listens: `host` and `port`, or `path` of a UNIX socket."""
+class Terms:
+    """How to begin with a next hop: SMTP or LMTP, under which name, with or without TLS and a login."""
 
-    host: str = ""
-    port: int = 0
-    path: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> HopAddress:
-        """Read `host:port`, `[v6]:port` or `unix:/path`. Raises `ConfigError`."""
-        if text.startswith("unix:"):
-            path = text.removeprefix("unix:")
-            if not path.startswith("/"):
-                raise ConfigError([f"next hop address {text!r}: a UNIX socket needs an absolute path: unix:/run/..."])
-            return cls(path=path)
-        host, _, port = text.rpartition(":")
-        if host.startswith("[") and host.endswith("]"):
-            host = host[1:-1]
-        elif ":" in host:
-            raise ConfigError([f"next hop address {text!r}: an IPv6 address stands in brackets: [::1]:25"])
-        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-            raise ConfigError([f"next hop address {text!r}: expected host:port, [v6]:port or unix:/path"])
-        return cls(host, int(port))
-
-    def __str__(self) -> str:
-        if self.path:
-            return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+    lmtp: bool
+    helo_name: str
+    tls: ClientTls | None = None
+    login: Login | None = None
 
 
-async def open_connection(address: HopAddress, *, lmtp: bool, helo_name: str, until: float) -> Connection:
-    """A connection that is ready for MAIL. Connecting, greeting and EHLO together may last until the loop time `until`.
+async def open_connection(endpoint: Endpoint, terms: Terms, *, until: float, encrypted: bool = True) -> Connection:
+    """A connection that is ready for MAIL. All that it takes may last until the loop time `until`.
 
-    Raises `NextHopUnavailable`.
+    `encrypted` false leaves TLS out where it is not required. Raises `NextHopUnavailable`; `TlsFailed` where it would
+    perhaps go without TLS.
     """
     loop = asyncio.get_running_loop()
     connection = Connection(loop)
+    opening = _Opening(connection, endpoint, terms, until)
     try:
         async with asyncio.timeout_at(until):
-            if address.path:
-                await loop.create_unix_connection(lambda: connection, address.path)
+            if endpoint.at.path:
+                await loop.create_unix_connection(lambda: connection, endpoint.at.path)
             else:
-                await loop.create_connection(lambda: connection, address.host, address.port)
-        connection.capabilities = await _greet(connection, lmtp, helo_name, until)
-    except (OSError, ConnectionBroken, NextHopUnavailable) as error:
+                await loop.create_connection(lambda: connection, endpoint.at.host, endpoint.at.port)
+        await opening.run(terms.tls if encrypted else None)
+    except (OSError, ConnectionBroken) as error:
         connection.abort()
         raise NextHopUnavailable(_cause(error)) from error
     except BaseException:
@@ -72,36 +61,91 @@ async def open_connection(address: HopAddress, *, lmtp: bool, helo_name: str, un
     return connection
 
 
-async def _greet(connection: Connection, lmtp: bool, helo_name: str, until: float) -> Capabilities:
-    banner = await _reply(connection, until)
-    if banner.code != 220:
-        raise NextHopUnavailable(f"it greeted with {banner.cleaned()}")
-    hello = await _ask(connection, "LHLO" if lmtp else "EHLO", helo_name, until)
-    if hello.code >= 500 and not lmtp:
-        # RFC 5321 3.2: a server that does not know EHLO is spoken to in plain SMTP.
-        hello = await _ask(connection, "HELO", helo_name, until)
-        if hello.code == 250:
-            return Capabilities()
-    if hello.code != 250:
-        raise NextHopUnavailable(f"it answered {'LHLO' if lmtp else 'EHLO'} with {hello.cleaned()}")
-    if connection.leftover:
-        raise NextHopUnavailable(f"it said more than was asked: {connection.leftover}")
-    return Capabilities.parse(hello.text.split("\n"))
+class _Opening:
+    """The dialogue from the greeting to the readiness for MAIL."""
 
+    def __init__(self, connection: Connection, endpoint: Endpoint, terms: Terms, until: float) -> None:
+        self._connection = connection
+        self._endpoint = endpoint
+        self._terms = terms
+        self._until = until
 
-async def _ask(connection: Connection, verb: str, helo_name: str, until: float) -> HopReply:
-    if connection.leftover:
-        raise NextHopUnavailable(f"it said more than was asked: {connection.leftover}")
-    connection.write(f"{verb} {helo_name}\r\n".encode())
-    return await _reply(connection, until)
+    async def run(self, tls: ClientTls | None) -> None:
+        connection = self._connection
+        if tls is not None and tls.implicit:
+            await self._secure(tls)
+        # The opening has one time limit as a whole, so no single reply needs one.
+        banner = (await connection.replies(1, until=self._until))[0]
+        if banner.code != 220:
+            raise NextHopUnavailable(f"it greeted with {banner.cleaned()}")
+        connection.capabilities = await self._hello()
+        if tls is not None and not tls.implicit:
+            await self._start_tls(tls)
+        if self._terms.login is not None:
+            await self._terms.login.log_in(connection, self._until)
+        self._say_where(tls)
 
+    async def _hello(self) -> Capabilities:
+        verb, name = "LHLO" if self._terms.lmtp else "EHLO", self._terms.helo_name
+        hello = await self._connection.ask(f"{verb} {name}", self._until)
+        if hello.code >= 500 and not self._terms.lmtp:
+            # RFC 5321 3.2: a server that does not know EHLO is spoken to in plain SMTP.
+            hello = await self._connection.ask(f"HELO {name}", self._until)
+            if hello.code == 250:
+                return Capabilities()
+        if hello.code != 250:
+            raise NextHopUnavailable(f"it answered {verb} with {hello.cleaned()}")
+        self._expect_silence()
+        return Capabilities.parse(hello.text.split("\n"))
 
-async def _reply(connection: Connection, until: float) -> HopReply:
-    # The opening has one time limit as a whole, so no single reply needs one.
-    return (await connection.replies(1, until=until))[0]
+    async def _start_tls(self, tls: ClientTls) -> None:
+        connection = self._connection
+        if "STARTTLS" not in connection.capabilities.keywords:
+            if tls.required:
+                raise TlsFailed('it does not offer STARTTLS, which tls = "required" demands')
+            return
+        answer = await connection.ask("STARTTLS", self._until)
+        if answer.code != 220:
+            if tls.required or answer.code == 421:
+                raise TlsFailed(f"it answered STARTTLS with {answer.cleaned()}")
+            return
+        await self._secure(tls)
+        try:
+            # RFC 3207 4.2: what it said in plain text does not count any more.
+            connection.capabilities = await self._hello()
+        except (OSError, ConnectionBroken) as error:
+            raise TlsFailed(f"TLS broke off: {_cause(error)}") from error
+
+    async def _secure(self, tls: ClientTls) -> None:
+        try:
+            context = await asyncio.get_running_loop().run_in_executor(None, tls.context)
+        except StartupError as error:
+            raise NextHopUnavailable(str(error), NEXT_HOP_MISCONFIGURED) from None
+        until = self._until
+        if not tls.required:  # a handshake that hangs leaves time for doing without
+            now = asyncio.get_running_loop().time()
+            until = now + (until - now) / 2
+        try:
+            await self._connection.secure(context, tls.name or self._endpoint.name.host, until)
+        except (OSError, ConnectionBroken) as error:
+            raise TlsFailed(f"TLS: {_cause(error)}") from error
+
+    def _expect_silence(self) -> None:
+        if not self._connection.silent:
+            raise NextHopUnavailable(f"it said more than was asked: {self._connection.leftover}")
+
+    def _say_where(self, tls: ClientTls | None) -> None:
+        protocol = "lmtp" if self._terms.lmtp else "smtp"
+        session = self._connection.tls
+        trust = "" if not session or tls is None else ", verified" if tls.required else ", not verified"
+        self._connection.label = f"{protocol} {self._endpoint}" + (f" ({session}{trust})" if session else "")
 
 
 def _cause(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return str(error.reason or error).replace("_", " ").lower()
     if isinstance(error, TimeoutError) and not error.errno:
         return "it did not answer in time"
     if isinstance(error, OSError) and error.errno:

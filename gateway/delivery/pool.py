@@ -9,15 +9,15 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from gateway.delivery.connection import Connection
-from gateway.delivery.opening import NextHopUnavailable
+from gateway.delivery.connection import Connection, NextHopUnavailable
 
 Opener = Callable[[float], Awaitable[Connection]]
 QUIT_SECONDS = 2.0
 
 
 class Pool:
-    """Lends connections, at most `connections` at a time; who comes when all are lent waits in turn.
+    """Lends connections; who comes when all are lent waits in turn. No more than `connections` are ever open: lent,
+    idle, or closing, since the hop counts one until it has seen the end of it.
 
     `opener` makes one within the loop time it is given. Idle ones are closed after `idle_seconds`, and each after
     `transactions_per_connection`. Use from one event loop.
@@ -44,6 +44,7 @@ class Pool:
 
     @property
     def lent(self) -> int:
+        """Those that are neither idle nor closed: lent, being opened, being closed."""
         return self._slots_taken
 
     async def acquire(self, until: float) -> Connection:
@@ -56,6 +57,7 @@ class Pool:
                 connection = self._idle.pop()
                 if connection.failure is None:  # whatever it may have said while at rest is one
                     return self._lend(connection)
+                self._slots_taken += 1
                 self._leave(connection)
         else:
             waiting = await self._turn(until)
@@ -67,14 +69,13 @@ class Pool:
         """A new connection in the place of one that turned out to be dead; errors as `acquire`."""
         self._lent.discard(broken)
         broken.abort()
-        return await self._open(until)
+        return await self._open(until, instead_of=broken)
 
     def release(self, connection: Connection) -> None:
         """Take a lent connection back: for the next in line, to rest, or to be closed when it is not fit any more."""
         self._lent.discard(connection)
         if self._closed or connection.transactions >= self._transactions or not connection.usable:
             self._leave(connection)
-            self._free_slot()
             return
         while self._waiting:
             waiter = self._waiting.popleft()
@@ -95,8 +96,7 @@ class Pool:
             self._sweeper.cancel()
             self._sweeper = None
         self._refuse_waiting(NextHopUnavailable("the gateway is shutting down"))
-        while self._idle:
-            self._leave(self._idle.pop())
+        self._leave_idle(len(self._idle))
         leaving = [connection.closed for connection in self._leaving]
         if leaving:
             await asyncio.wait(leaving, timeout=QUIT_SECONDS)
@@ -126,8 +126,10 @@ class Pool:
                     self.release(given)
             raise
 
-    async def _open(self, until: float) -> Connection:
+    async def _open(self, until: float, instead_of: Connection | None = None) -> Connection:
         try:
+            if instead_of is not None:
+                await asyncio.wait([instead_of.closed])
             connection = await self._opener(until)
         except BaseException as error:
             if isinstance(error, NextHopUnavailable) and not self._lent:
@@ -152,14 +154,29 @@ class Pool:
                 waiter.set_exception(NextHopUnavailable(str(error)))
 
     def _leave(self, connection: Connection) -> None:
+        """Close what holds a slot, which is free once it is closed."""
         if connection.closed.done():
+            self._free_slot()
             return
         self._leaving.add(connection)
-        connection.closed.add_done_callback(lambda _: self._leaving.discard(connection))
+        overdue = asyncio.get_running_loop().call_later(QUIT_SECONDS, connection.abort)
+
+        def left(_: asyncio.Future[None]) -> None:
+            overdue.cancel()
+            self._leaving.discard(connection)
+            self._free_slot()
+
+        connection.closed.add_done_callback(left)
         if connection.usable:
             connection.quit()
         else:
             connection.abort()
+
+    def _leave_idle(self, count: int) -> None:
+        """Close those that have been idle for longest."""
+        self._slots_taken += count
+        for _ in range(count):
+            self._leave(self._idle.popleft())
 
     def _plan_sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -169,6 +186,6 @@ class Pool:
         self._sweeper = None
         rested_since = asyncio.get_running_loop().time() - self._idle_seconds
         while self._idle and (self._idle[0].idle_since <= rested_since or not self._idle[0].usable):
-            self._leave(self._idle.popleft())
+            self._leave_idle(1)
         if self._idle:
             self._plan_sweep()

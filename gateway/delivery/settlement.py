@@ -11,14 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.delivery import verdict
-from gateway.delivery.executor import NO_SUCH_HOP
 from gateway.delivery.journal import Begun, Journal
 from gateway.delivery.journal_rules import Decision, State
 from gateway.delivery.notifications import Notifier
 from gateway.delivery.verdict import Delivery
 from gateway.errors import StoreUnavailable
 from gateway.mail.message import Message
-from gateway.mail.reply import DEADLINE_PASSED, Reply
+from gateway.mail.reply import DEADLINE_PASSED, NEXT_HOP_MISCONFIGURED, Reply
 from gateway.mail.transaction import Transaction
 from gateway.routing.plan import DeliverStep
 from gateway.store.store import Store, Write
@@ -28,7 +27,7 @@ log = logging.getLogger("stellwerk.pipeline")
 HOLD_SECONDS = 0.5
 """How long a finished step waits for its confirmation, so that one write tells both."""
 
-_NOT_BEGUN = frozenset({DEADLINE_PASSED, NO_SUCH_HOP})
+_NOT_BEGUN = frozenset({DEADLINE_PASSED, NEXT_HOP_MISCONFIGURED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The SMTP and LMTP next hop: pooled connections, retries of dead ones, outcomes that come late.
+"""The SMTP and LMTP next hop: pooled connections, retries of dead ones and elsewhere, outcomes that come late.
 
 What is said within a transaction is in transaction.py.
 """
@@ -6,20 +6,22 @@ What is said within a transaction is in transaction.py.
 from __future__ import annotations
 
 import asyncio
-import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Literal
 
-from gateway.delivery.commands import Capabilities
-from gateway.delivery.connection import Connection
-from gateway.delivery.opening import HopAddress, NextHopUnavailable, open_connection
+from gateway.delivery.addresses import HopAddress
+from gateway.delivery.client_tls import ClientTls
+from gateway.delivery.connection import Connection, NextHopUnavailable
+from gateway.delivery.failover import Failover, Inspection
+from gateway.delivery.login import Login
+from gateway.delivery.opening import Terms
 from gateway.delivery.pool import Pool
-from gateway.delivery.transaction import Settings, StaleConnection, StillOpen, Transaction
+from gateway.delivery.transaction import Chunking, Settings, StaleConnection, StillOpen, Transaction
 from gateway.delivery.transport import Batch, Late, Outcome, Result, Results
-from gateway.mail.reply import DEADLINE_PASSED, NEXT_HOP_DOWN
-
-log = logging.getLogger(__name__)
+from gateway.errors import StartupError
+from gateway.mail.reply import DEADLINE_PASSED
 
 DISK_READERS = 4
 
@@ -27,9 +29,10 @@ DISK_READERS = 4
 class SmtpNextHop:
     """A server that takes mail by SMTP or LMTP at `address` (`host:port`, `[v6]:port`, `unix:/path`).
 
-    `connect_timeout_seconds` is for connecting, greeting and EHLO together; `reply_timeout_seconds` for each reply and
-    each 256 KiB of data; `data_done_timeout_seconds` for the reply to the final dot. Raises `ConfigError` for an
-    address that is none. Use from one event loop.
+    Where it takes none, `fallback_addresses` are tried in their order, and it comes after them for
+    `cool_down_seconds`. `connect_timeout_seconds` is for connecting, greeting, EHLO, TLS and login together, at each
+    address; `reply_timeout_seconds` for each reply and each 256 KiB of data; `data_done_timeout_seconds` for the reply
+    to the final dot. Raises `ConfigError` for an address that is none. Use from one event loop.
     """
 
     def __init__(
@@ -37,37 +40,49 @@ class SmtpNextHop:
         name: str,
         address: str,
         *,
+        fallback_addresses: Sequence[str] = (),
         protocol: Literal["smtp", "lmtp"] = "smtp",
         helo_name: str,
+        tls: ClientTls | None = None,
+        login: Login | None = None,
+        chunking: Chunking = "large",
         connections: int = 20,
         connect_timeout_seconds: float = 30.0,
         reply_timeout_seconds: float = 300.0,
         data_done_timeout_seconds: float = 600.0,
         idle_seconds: float = 60.0,
         messages_per_connection: int = 100,
+        cool_down_seconds: float = 60.0,
         xforward: bool = True,
     ) -> None:
         self.name = name
         self.kind: str = protocol
-        self.address = HopAddress.parse(address)
-        self._helo_name = helo_name
-        self._connect_timeout_seconds = connect_timeout_seconds
+        addresses = [HopAddress.parse(text) for text in (address, *fallback_addresses)]
+        self._label = f"{protocol} {', '.join(map(str, addresses))}"
+        self._tls = tls
+        self._login = login
+        self._failover = Failover(
+            name,
+            addresses,
+            Terms(protocol == "lmtp", helo_name, tls, login),
+            cool_down_seconds=cool_down_seconds,
+            connect_timeout_seconds=connect_timeout_seconds,
+        )
         self._settings = Settings(
-            label=f"{protocol} {self.address}",
             lmtp=protocol == "lmtp",
             xforward=xforward,
+            chunking=chunking,
             reply_timeout_seconds=reply_timeout_seconds,
             data_done_timeout_seconds=data_done_timeout_seconds,
         )
         self._pool = Pool(
-            self._open,
+            self._failover.open,
             connections=connections,
             idle_seconds=idle_seconds,
             transactions_per_connection=messages_per_connection,
         )
         self._disk = ThreadPoolExecutor(DISK_READERS, thread_name_prefix=f"spool-{name}")
         self._following: set[asyncio.Task[None]] = set()
-        self._down = False
 
     async def deliver(self, batch: Batch, *, deadline: float, late: Late | None = None) -> Results:
         """See `NextHop.deliver`. Recipients over the hop's limit (452 4.5.3) go in further transactions at once."""
@@ -83,19 +98,27 @@ class SmtpNextHop:
                 break
         return results
 
-    async def inspect(self) -> Capabilities:
-        """What the hop offers now, asked on a connection of its own. Raises `NextHopUnavailable`."""
-        connection = await self._open(asyncio.get_running_loop().time() + self._connect_timeout_seconds)
-        connection.quit()
-        await connection.closed
-        return connection.capabilities
+    def check_files(self) -> None:
+        """See to it that the files of TLS and login can be used. Reads the disk. Raises `StartupError`."""
+        try:
+            if self._tls is not None:
+                self._tls.context()
+            if self._login is not None:
+                self._login.password()
+        except StartupError as error:
+            raise StartupError(f"next_hop.{self.name}.{error}") from None
+
+    async def inspect(self) -> list[Inspection]:
+        """What each of its addresses says now, asked as mail would be handed over."""
+        return await self._failover.inspect()
 
     async def probe(self) -> str | None:
-        try:
-            await self.inspect()
-        except NextHopUnavailable as error:
-            return f"next hop {self.name!r} ({self._settings.label}) takes no mail: {error}"
-        return None
+        """See `NextHop.probe`. It answers when one of its addresses does."""
+        found = await self.inspect()
+        if any(not each.problem for each in found):
+            return None
+        why = found[0].problem if len(found) == 1 else "; ".join(f"{each.address}: {each.problem}" for each in found)
+        return f"next hop {self.name!r} ({self._label}) takes no mail: {why}"
 
     async def close(self) -> None:
         await asyncio.sleep(0)  # a task cancelled before its first step would never call `late`
@@ -106,44 +129,36 @@ class SmtpNextHop:
         await self._pool.close()
         self._disk.shutdown(wait=False, cancel_futures=True)
 
-    async def _open(self, until: float) -> Connection:
-        limit = asyncio.get_running_loop().time() + self._connect_timeout_seconds
-        try:
-            connection = await open_connection(
-                self.address, lmtp=self._settings.lmtp, helo_name=self._helo_name, until=min(until, limit)
-            )
-        except NextHopUnavailable as error:
-            if not self._down:
-                log.warning("next hop %s (%s) takes no mail: %s", self.name, self._settings.label, error)
-            self._down = True
-            raise
-        if self._down:
-            log.info("next hop %s (%s) answers again", self.name, self._settings.label)
-        self._down = False
-        return connection
-
     async def _transact(self, batch: Batch, deadline: float, late: Late | None) -> Results:
         try:
             connection = await self._pool.acquire(deadline)
         except NextHopUnavailable as error:
             return self._not_sent(batch, error)
         except TimeoutError:
-            return self._all(
-                batch, Result(Outcome.DEFERRED, DEADLINE_PASSED, where=f"{self._settings.label}: all busy")
-            )
-        try:
-            return await self._attempt(connection, batch, deadline, late)
-        except StaleConnection:
-            pass
-        try:
-            connection = await self._pool.renew(connection, deadline)
-        except NextHopUnavailable as error:
-            return self._not_sent(batch, error)
-        return await self._attempt(connection, batch, deadline, late)
+            return self._all(batch, Result(Outcome.DEFERRED, DEADLINE_PASSED, where=f"{self._label}: all busy"))
+        other_addresses = self._failover.choices - 1
+        while True:
+            is_new = connection.transactions == 0
+            try:
+                return await self._attempt(
+                    connection, batch, deadline, late, may_be_repeated=not is_new or other_addresses > 0
+                )
+            except StaleConnection as stale:
+                if is_new:
+                    other_addresses -= 1
+                    self._failover.blame(connection, str(stale))
+            try:
+                connection = await self._pool.renew(connection, deadline)
+            except NextHopUnavailable as error:
+                return self._not_sent(batch, error)
 
-    async def _attempt(self, connection: Connection, batch: Batch, deadline: float, late: Late | None) -> Results:
+    async def _attempt(
+        self, connection: Connection, batch: Batch, deadline: float, late: Late | None, *, may_be_repeated: bool
+    ) -> Results:
         """One transaction. The connection goes back to the pool here, unless it is stale or its outcome is awaited."""
-        transaction = Transaction(self._settings, connection, batch, deadline, self._disk)
+        transaction = Transaction(
+            self._settings, connection, batch, deadline, self._disk, may_be_repeated=may_be_repeated
+        )
         try:
             results = await transaction.run()
         except StaleConnection:
@@ -179,7 +194,7 @@ class SmtpNextHop:
             late(results)
 
     def _not_sent(self, batch: Batch, error: NextHopUnavailable) -> Results:
-        return self._all(batch, Result(Outcome.DEFERRED, NEXT_HOP_DOWN, where=f"{self._settings.label}: {error}"))
+        return self._all(batch, Result(Outcome.DEFERRED, error.reply, where=f"{self._label}: {error}"))
 
     def _all(self, batch: Batch, result: Result) -> Results:
         return (result,) * len(batch.copies)

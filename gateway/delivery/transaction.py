@@ -1,6 +1,7 @@
 """One mail transaction on an open connection: envelope, data, and what each reply means for each copy.
 
-The point of no return is the final dot: before it everything can be broken off, after it only the next hop knows.
+The point of no return is the final dot, or the last octet of BDAT LAST, which is called the dot here as well: before it
+everything can be broken off, after it only the next hop knows.
 Connections are opened and lent elsewhere (opening.py, pool.py).
 """
 
@@ -8,31 +9,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal
 
+from gateway.delivery.chunks import Chunks
 from gateway.delivery.commands import CannotSend, Envelope, envelope
 from gateway.delivery.connection import Connection, ConnectionBroken, HopReply, OutOfStep
+from gateway.delivery.content import Pieces, fits_one_write, whole
 from gateway.delivery.transport import Batch, Outcome, Result, Results
-from gateway.delivery.wire import Data, DataEncoder, UnsafeContent
-from gateway.mail.body import CHUNK, MemoryBody
+from gateway.delivery.wire import ChunkEncoder, Data, DataEncoder, UnsafeContent, bdat
 from gateway.mail.reply import (
     BARE_NEWLINE,
     DEADLINE_PASSED,
     INTERNAL_ERROR,
     NEXT_HOP_BROKE_OFF,
+    NEXT_HOP_MISCONFIGURED,
     Reply,
 )
 
 log = logging.getLogger(__name__)
 
-_Read = TypeVar("_Read")
+Chunking = Literal["never", "large", "always"]
+_ABOUT_US = frozenset({530, 534, 535, 538})
+"""The hop wants a login or TLS first (RFC 4954 section 6, RFC 3207 section 4): no word about sender or recipient."""
 
 
 class StaleConnection(Exception):
-    """A connection that had been used before turned out to be dead before MAIL was answered: nothing has happened."""
+    """It turned out to be dead before MAIL was answered, or 421 was the answer: nothing has happened."""
 
 
 class StillOpen(Exception):
@@ -41,34 +45,46 @@ class StillOpen(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to speak to one next hop. `label` is for the trace, such as `smtp 127.0.0.1:10026`.
+    """How to speak to one next hop. `chunking` says which messages go by BDAT where it is offered.
 
-    `complaints` remembers with which codes it refused XFORWARD, so that the log says it once.
+    `complaints` remembers with which codes it refused XFORWARD or wanted a login, so that the log says it once.
     """
 
-    label: str
     lmtp: bool
     xforward: bool
     reply_timeout_seconds: float
     data_done_timeout_seconds: float
-    complaints: set[int] = field(default_factory=set)
+    chunking: Chunking = "large"
+    complaints: set[tuple[str, int]] = field(default_factory=set)
 
 
 class Transaction:
-    """Hands one batch over on `connection`. `dot_sent` tells whether the next hop may have taken it."""
+    """Hands one batch over on `connection`. `dot_sent` tells whether the next hop may have taken it.
+
+    `may_be_repeated`: whoever runs it can do so once more on another connection, see `StaleConnection`.
+    """
 
     def __init__(
-        self, settings: Settings, connection: Connection, batch: Batch, deadline: float, disk: Executor
+        self,
+        settings: Settings,
+        connection: Connection,
+        batch: Batch,
+        deadline: float,
+        disk: Executor,
+        *,
+        may_be_repeated: bool,
     ) -> None:
         self._settings = settings
         self._connection = connection
         self._batch = batch
         self._deadline = deadline
         self._disk = disk
+        self._may_be_repeated = may_be_repeated
         self._loop = asyncio.get_running_loop()
         self._results: list[Result | None] = [None] * len(batch.copies)
         self._accepted: list[int] = []
         self._replies: list[HopReply] = []
+        self._chunks: Chunks | None = None
         self._dot_at = 0.0
         self.dot_sent = False
 
@@ -82,7 +98,7 @@ class Transaction:
         """The next hop's word on the final dot. `StillOpen` when the loop time `until` comes before it may be late."""
         connection = self._connection
         too_late = self._dot_at + self._settings.data_done_timeout_seconds
-        count = len(self._accepted) if self._settings.lmtp else 1
+        count = self._chunks_owed + self._answers_wanted
         replies: list[HopReply] = []
         trouble, in_step, overdue = "", True, False
         try:
@@ -105,7 +121,8 @@ class Transaction:
         """The results as they would be if nothing more were learned."""
         results = list(self._results)
         if self._settings.lmtp:
-            for index, reply in zip(self._accepted, self._connection.received, strict=False):
+            replies = self._connection.received[self._chunks_owed :]
+            for index, reply in zip(self._accepted, replies, strict=False):
                 results[index] = self._result(reply)
         unknown = self._ours(Outcome.UNKNOWN, NEXT_HOP_BROKE_OFF, detail)
         return tuple(result or unknown for result in results)
@@ -115,15 +132,16 @@ class Transaction:
     async def _hand_over(self) -> bool:
         """Everything up to the final dot; false when the results are already complete."""
         connection = self._connection
-        reused = connection.transactions > 0
         connection.transactions += 1
+        chunked = self._goes_by_chunks()
         try:
-            small = self._encode_small()
+            small = None if chunked or not fits_one_write(self._batch) else self._encode_small()
             commands = envelope(
                 self._batch,
                 connection.capabilities,
                 reset=connection.needs_reset,
                 xforward=self._settings.xforward,
+                data=not chunked,
             )
         except CannotSend as refusal:
             self._rest(Outcome.REFUSED, refusal.reply)
@@ -134,11 +152,11 @@ class Transaction:
         try:
             connection.needs_reset = True
             await self._send_envelope(commands)
-            if reused and self._is_stale(commands):
-                raise StaleConnection
+            if self._may_be_repeated and self._is_stale(commands):
+                raise StaleConnection(self._replies[-1].cleaned() if self._replies else "it did not answer MAIL")
             if not self._judge_envelope(commands):
                 return False
-            await self._send_data(small)
+            await (self._send_chunks() if chunked else self._send_data(small))
         except UnsafeContent:
             self._break_off(Outcome.REFUSED, BARE_NEWLINE)
         except TimeoutError:
@@ -146,8 +164,8 @@ class Transaction:
             self._break_off(Outcome.DEFERRED, DEADLINE_PASSED if late else NEXT_HOP_BROKE_OFF, "too slow")
         except ConnectionBroken as error:
             self._replies += connection.take()
-            if reused and not isinstance(error, OutOfStep) and self._is_stale(commands):
-                raise StaleConnection from error
+            if self._may_be_repeated and not isinstance(error, OutOfStep) and self._is_stale(commands):
+                raise StaleConnection(str(error)) from error
             self._judge_broken(error, commands)
         except OSError as error:
             self._break_off(Outcome.DEFERRED, INTERNAL_ERROR, f"reading the spool: {error}")
@@ -162,7 +180,8 @@ class Transaction:
             return
         mail = commands.preamble
         for number, command in enumerate(commands.lines()):
-            if number == commands.count - 1 and all(reply.code >= 400 for reply in self._replies[mail + 1 :]):
+            is_data = commands.has_data and number == commands.count - 1
+            if is_data and all(reply.code >= 400 for reply in self._replies[mail + 1 :]):
                 return
             if not connection.silent:
                 raise OutOfStep(f"more replies than commands: {connection.leftover}")
@@ -181,17 +200,20 @@ class Transaction:
         """Whether data may follow: for `_accepted`; everybody else has a result."""
         replies, preamble = self._replies, commands.preamble
         codes = [reply.code for reply in replies]
-        if codes == [250] * (commands.count - 1) + [354] and self._connection.silent:
+        usual = [250] * (commands.count - 1) + [354 if commands.has_data else 250]
+        if codes == usual and self._connection.silent:
             self._accepted = list(range(len(self._batch.copies)))  # as nearly always
             return True
         if preamble:
             self._judge_preamble(commands.lines()[:preamble])
         self._judge_recipients(replies[preamble:])
         complete = len(replies) == commands.count
-        if complete and 200 <= replies[-1].code < 400 and replies[-1].code != 354:
+        if complete and commands.has_data and 200 <= replies[-1].code < 400 and replies[-1].code != 354:
             raise OutOfStep(f"DATA was answered with {replies[-1].cleaned()}")
         if not self._connection.silent:
             raise OutOfStep(f"more replies than commands: {self._connection.leftover}")
+        if not commands.has_data and complete:
+            return bool(self._accepted)
         if not complete or replies[-1].code != 354:
             # DATA was refused, or everybody was, or a 421 cut the rest short.
             last = self._result(replies[-1])
@@ -209,10 +231,8 @@ class Transaction:
                 continue
             if not command.startswith(b"XFORWARD") or reply.code < 400:
                 raise OutOfStep(f"{command[:8].decode().strip()} was answered with {reply.cleaned()}")
-            # Its loss costs the next hop's log a name, not the mail. Once is enough to say so.
-            if reply.code not in self._settings.complaints:
-                self._settings.complaints.add(reply.code)
-                log.warning("%s refuses XFORWARD: %s", self._settings.label, reply.cleaned())
+            # Its loss costs the next hop's log a name, not the mail.
+            self._complain("XFORWARD", reply, f"{self._connection.label} refuses XFORWARD: {reply.cleaned()}")
 
     def _judge_broken(self, error: ConnectionBroken, commands: Envelope) -> None:
         """It broke before the dot. What was refused by then stays refused, unless replies and commands do not match."""
@@ -222,7 +242,7 @@ class Transaction:
             except OutOfStep as worse:
                 error = worse
         if isinstance(error, OutOfStep):
-            log.warning("%s: out of step: %s", self._settings.label, error)
+            log.warning("%s: out of step: %s", self._connection.label, error)
             self._results = [None] * len(self._results)
         self._break_off(Outcome.DEFERRED, NEXT_HOP_BROKE_OFF, str(error))
 
@@ -247,59 +267,67 @@ class Transaction:
 
     # The data
 
-    def _encode_small(self) -> bytes | None:
-        """The whole data with its dot when it fits into one write, else None."""
-        batch = self._batch
-        body = batch.body
-        if not isinstance(body, MemoryBody) or len(body) > CHUNK:
-            return None
+    def _goes_by_chunks(self) -> bool:
+        """Whether by BDAT. A small message has nothing of it: DATA comes to as many round trips (decision 014)."""
+        settings = self._settings
+        if settings.chunking == "never" or not self._connection.capabilities.chunking:
+            return False
+        return settings.chunking == "always" or not fits_one_write(self._batch)
+
+    def _encode_small(self) -> bytes:
+        """The whole data with its dot."""
         encoder = DataEncoder()
-        edited, position = batch.edits.beginning(body)
-        encode = encoder.plain if position == 0 and body.is_plain else encoder.piece
-        return b"".join((encoder.piece(edited), encode(body.read(position, CHUNK)), encoder.end()))
+        return b"".join((*whole(self._batch, encoder), encoder.end()))
 
     async def _send_data(self, small: bytes | None) -> None:
         self._check_silence()
-        last = await self._send_large() if small is None else small
+        self._write_last(await self._send_large() if small is None else small)
+
+    def _write_last(self, *data: Data) -> None:
+        """The point of no return."""
         if self._loop.time() >= self._deadline:
             raise TimeoutError
-        self._connection.write(last)
+        for piece in data:
+            self._connection.write(piece)
         self.dot_sent = True
         self._dot_at = self._loop.time()
 
     async def _send_large(self) -> bytes:
         """All but the final dot, which is returned."""
-        batch = self._batch
-        body = batch.body
         encoder = DataEncoder()
-        if batch.edits.splices:
-            edited, position = await self._in_thread(batch.edits.beginning, body)
-        else:
-            edited, position = batch.edits.beginning(body)
-        self._connection.write(encoder.piece(edited))
-        encode = encoder.plain if position == 0 and body.is_plain else encoder.piece
-        while position < len(body):
-            data = body.read_at_once(position, position + CHUNK)
-            if data is None:
-                data = await self._in_thread(body.read, position, position + CHUNK)
-            if not data:
-                raise OSError("the file is shorter than the message")
-            await self._send_piece(encode(data))
-            position += len(data)
+        pieces = Pieces(self._batch, encoder, self._disk)
+        connection = self._connection
+        connection.write(await pieces.first())
+        while (data := await pieces.following()) is not None:
+            self._check_silence()
+            connection.write(data)
+            if connection.writable:
+                await asyncio.sleep(0)  # a hop that takes everything at once does not hold up all other mail
+            else:
+                await connection.drained(step_seconds=self._settings.reply_timeout_seconds, until=self._deadline)
         self._check_silence()
         return encoder.end()
 
-    async def _in_thread(self, read: Callable[..., _Read], *arguments: object) -> _Read:
-        return await self._loop.run_in_executor(self._disk, read, *arguments)
-
-    async def _send_piece(self, data: Data) -> None:
-        connection = self._connection
-        self._check_silence()
-        connection.write(data)
-        if connection.writable:
-            await asyncio.sleep(0)  # a hop that takes everything at once does not hold up all other mail
+    async def _send_chunks(self) -> None:
+        """The message by BDAT (RFC 3030), one chunk a piece. Whoever is not refused by a reply to one gets the last."""
+        encoder = ChunkEncoder()
+        if fits_one_write(self._batch):
+            last: Data = b"".join(whole(self._batch, encoder))
         else:
-            await connection.drained(step_seconds=self._settings.reply_timeout_seconds, until=self._deadline)
+            self._chunks = Chunks(self._connection, self._settings.reply_timeout_seconds, self._deadline)
+            pieces = Pieces(self._batch, encoder, self._disk)
+            last = await pieces.first()
+            while (data := await pieces.following()) is not None:
+                if last and (refusal := await self._chunks.send(last)) is not None:
+                    self._answer_all(refusal)
+                    return
+                last = data
+        encoder.end()
+        self._write_last(bdat(last, last=True), last)
+
+    def _answer_all(self, reply: HopReply) -> None:
+        result = self._result(reply)
+        self._results = [known or result for known in self._results]
 
     def _check_silence(self) -> None:
         """After 354 the next hop has nothing to say until the dot; if it does, its replies and ours do not match."""
@@ -308,37 +336,64 @@ class Transaction:
 
     # After the dot
 
+    @property
+    def _answers_wanted(self) -> int:
+        return len(self._accepted) if self._settings.lmtp else 1
+
+    @property
+    def _chunks_owed(self) -> int:
+        return 0 if self._chunks is None else self._chunks.unanswered
+
     def _judge_final(self, replies: list[HopReply], trouble: str, in_step: bool) -> None:
         connection = self._connection
         # A 421 behind the reply only says that the hop is closing; any other would belong to a message not sent by us.
         shutting_down = connection.says_goodbye and len(connection.received) == 1
         if in_step and not connection.silent and not shutting_down:
             trouble, in_step = f"more replies than messages: {connection.leftover}", False
-        for reply in replies:
-            if 300 <= reply.code < 400:
-                trouble, in_step = "the final dot was answered with 3xx", False
+        if any(300 <= reply.code < 400 for reply in replies):
+            trouble, in_step = "the final dot was answered with 3xx", False
+        if self._chunks is not None:
+            replies, of_chunks = replies[self._chunks.unanswered :], replies[: self._chunks.unanswered]
+            if in_step and (refusal := self._chunks.refused_among(of_chunks)) is not None:
+                if all(reply.code >= 400 for reply in replies):
+                    # RFC 3030 section 2: there is no message without all of its chunks.
+                    self._answer_all(refusal)
+                    if trouble or len(replies) < self._answers_wanted:
+                        connection.abort()
+                    return
+                trouble, in_step = "a chunk was refused and the message taken", False
         if in_step and self._settings.lmtp:
             for index, reply in zip(self._accepted, replies, strict=False):
                 self._results[index] = self._result(reply)
         elif in_step and replies:
-            result = self._result(replies[0])
-            self._results = [known or result for known in self._results]
-        if in_step and not trouble and len(replies) == (len(self._accepted) if self._settings.lmtp else 1):
+            self._answer_all(replies[0])
+        if in_step and not trouble and len(replies) == self._answers_wanted:
             connection.needs_reset = False
         else:
-            log.warning("%s: outcome unknown after the final dot: %s", self._settings.label, trouble)
+            log.warning("%s: outcome unknown after the final dot: %s", self._connection.label, trouble)
             self._break_off(Outcome.UNKNOWN, NEXT_HOP_BROKE_OFF, trouble or "fewer replies than recipients")
 
     # Results
 
     def _result(self, reply: HopReply) -> Result:
         if reply.code < 400:
-            return Result(Outcome.DONE, reply.cleaned(), self._connection.capabilities.dsn, self._settings.label)
+            return Result(Outcome.DONE, reply.cleaned(), self._connection.capabilities.dsn, self._connection.label)
+        if reply.code in _ABOUT_US:
+            problem = f"{self._connection.label} wants a login or TLS: {reply.cleaned()}; see docs/admin/next-hops.md"
+            self._complain("login", reply, problem)
+            return Result(Outcome.DEFERRED, NEXT_HOP_MISCONFIGURED, where=problem)
         outcome = Outcome.DEFERRED if reply.code < 500 else Outcome.REFUSED
-        return Result(outcome, reply.cleaned(), where=self._settings.label)
+        return Result(outcome, reply.cleaned(), where=self._connection.label)
+
+    def _complain(self, about: str, reply: HopReply, problem: str) -> None:
+        """Once for each code is enough to say so."""
+        complaints = self._settings.complaints
+        if (about, reply.code) not in complaints:
+            complaints.add((about, reply.code))
+            log.warning("%s", problem)
 
     def _ours(self, outcome: Outcome, reply: Reply, detail: str = "") -> Result:
-        where = f"{self._settings.label}: {detail}" if detail else self._settings.label
+        where = f"{self._connection.label}: {detail}" if detail else self._connection.label
         return Result(outcome, reply, where=where)
 
     def _rest(self, outcome: Outcome, reply: Reply, detail: str = "") -> None:

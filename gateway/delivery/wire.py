@@ -1,4 +1,4 @@
-"""A message as it follows DATA: dots stuffed, ended by CRLF.CRLF, and free of what could end it early.
+"""A message as it follows DATA or BDAT, free of what could end it early: here, or where it goes from there.
 
 Pure byte work. Nothing here repairs content: what must not go out is refused.
 """
@@ -55,7 +55,7 @@ class LineCheck:
 
 
 class DataEncoder:
-    """Makes wire bytes of a message given in pieces of any size (RFC 5321 4.5.2).
+    """Makes what follows DATA (RFC 5321 4.5.2) of a message given in pieces of any size: dots stuffed, CRLF.CRLF.
 
     Call `piece` or `plain` for each piece, then `end` once. They raise `UnsafeContent` instead of returning what is
     unsafe.
@@ -96,3 +96,39 @@ class DataEncoder:
         """What ends the data; a last line without CRLF gets one."""
         self._check.end()
         return b".\r\n" if self._line_start else b"\r\n.\r\n"
+
+
+class ChunkEncoder:
+    """Makes what follows BDAT (RFC 3030 section 2): the message as it is. Used like `DataEncoder`.
+
+    The count alone says where it ends, so nothing is stuffed. What is unsafe is refused as for DATA: the next hop will
+    perhaps send it on by DATA.
+    """
+
+    __slots__ = ("_check", "_line_start")
+
+    def __init__(self) -> None:
+        self._check = LineCheck()
+        self._line_start = True
+
+    def piece(self, data: Data) -> Data:
+        """Any bytes."""
+        if data:
+            self._check.piece(data)
+            self._line_start = data[-1] == _LF
+        return data
+
+    def plain(self, data: Data) -> Data:
+        """As `DataEncoder.plain`. Only the first piece is looked at, when what stands before it is no whole line."""
+        if self._line_start:
+            return data
+        return self.piece(data)
+
+    def end(self) -> None:
+        """Nothing follows. What lacks a CRLF at its end goes without."""
+        self._check.end()
+
+
+def bdat(data: Data, *, last: bool) -> bytes:
+    """The command that announces `data`."""
+    return b"BDAT %d LAST\r\n" % len(data) if last else b"BDAT %d\r\n" % len(data)

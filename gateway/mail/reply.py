@@ -118,6 +118,8 @@ STILL_BEING_DELIVERED = Reply(451, "4.3.0", "still being delivered, try again la
 INTERNAL_ERROR = Reply(451, "4.3.0", "local error, try again later")
 NEXT_HOP_DOWN = Reply(451, "4.4.1", "the next hop does not answer, try again later")
 NEXT_HOP_BROKE_OFF = Reply(451, "4.4.2", "the next hop broke off or was too slow, try again later")
+NEXT_HOP_WITHOUT_TLS = Reply(451, "4.7.5", "no trusted encryption with the next hop, try again later")
+NEXT_HOP_MISCONFIGURED = Reply(451, "4.3.5", "local configuration error, try again later")
 DEADLINE_PASSED = Reply(451, "4.4.2", "not finished in time, try again later")
 
 # Session

@@ -22,7 +22,7 @@ def listening_lines(config: Config, addresses: Mapping[str, str]) -> Iterator[st
     yield f"state in {config.server.state_dir}, database {_without_password(config.store.url)}"
     for name, hop in config.next_hops.items():
         yield f"next hop {name}: " + (
-            hop.path if isinstance(hop, MaildirNextHopConfig) else f"{hop.kind} to {hop.address}"
+            hop.path if isinstance(hop, MaildirNextHopConfig) else f"{hop.kind} to {', '.join(hop.addresses)}"
         )
 
 

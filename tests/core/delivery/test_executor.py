@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.delivery.executor import NO_SUCH_HOP, Executor
+from gateway.delivery.executor import Executor
 from gateway.delivery.transport import Batch, Outcome, Result
 from gateway.mail.body import MemoryBody
 from gateway.mail.edits import Edits
 from gateway.mail.envelope import Client, Envelope, MailParameters, Recipient, Session
 from gateway.mail.message import Message
-from gateway.mail.reply import INTERNAL_ERROR
+from gateway.mail.reply import INTERNAL_ERROR, NEXT_HOP_MISCONFIGURED
 from gateway.routing.plan import DeliverStep
 from tests.core.delivery.batches import ANNA, BO, CLEO, MESSAGE, SENDER, soon
 from tests.core.fake_next_hop import FakeNextHop
@@ -120,7 +120,7 @@ async def test_a_next_hop_that_is_not_configured_defers_its_copies_only(caplog: 
     results = await hops.run(step(), step(to=BO, via="gone"))
     assert results[ANNA.key, "mail"].outcome is Outcome.DONE
     gone = results[BO.key, "gone"]
-    assert (gone.outcome, gone.reply) == (Outcome.DEFERRED, NO_SUCH_HOP)
+    assert (gone.outcome, gone.reply) == (Outcome.DEFERRED, NEXT_HOP_MISCONFIGURED)
     assert "gone" not in str(gone.reply)  # what hops there are is nobody's business outside
     assert "next hop gone is not configured" in caplog.text
 

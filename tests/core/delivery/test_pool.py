@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from gateway.delivery.connection import Connection
-from gateway.delivery.opening import HopAddress, NextHopUnavailable, open_connection
+from gateway.delivery.addresses import Endpoint, HopAddress
+from gateway.delivery.connection import Connection, NextHopUnavailable
+from gateway.delivery.opening import Terms, open_connection
 from gateway.delivery.pool import Pool
 from gateway.errors import ConfigError
 from gateway.testing.sink import Sink
@@ -16,7 +17,8 @@ from tests.core.delivery.batches import soon
 
 def pool_for(sink: Sink, *, connections: int = 2, idle_seconds: float = 30, transactions: int = 100) -> Pool:
     async def opener(until: float) -> Connection:
-        return await open_connection(HopAddress.parse(sink.address), lmtp=False, helo_name="x", until=until)
+        address = HopAddress.parse(sink.address)
+        return await open_connection(Endpoint(address, address), Terms(lmtp=False, helo_name="x"), until=until)
 
     return Pool(opener, connections=connections, idle_seconds=idle_seconds, transactions_per_connection=transactions)
 

@@ -1,0 +1,195 @@
+"""Which of a next hop's addresses a new connection goes to: the first that takes mail, failed ones last for a while.
+
+Knows nothing about messages or pooling, and decides before any mail is begun only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+from gateway.delivery.addresses import Endpoint, HopAddress, resolve
+from gateway.delivery.commands import Capabilities
+from gateway.delivery.connection import Connection, NextHopUnavailable
+from gateway.delivery.login import LoginRefused
+from gateway.delivery.opening import Terms, TlsFailed, open_connection
+from gateway.mail.reply import NEXT_HOP_DOWN
+
+log = logging.getLogger(__name__)
+
+LOOK_UP_SECONDS = 10.0
+MAX_TROUBLES = 100
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """What happened at an endpoint last; it comes after the others until the loop time `until`."""
+
+    error: NextHopUnavailable
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What one address of a next hop said when it was asked: `problem`, or else `where` and `capabilities`."""
+
+    address: str
+    where: str = ""
+    capabilities: Capabilities = field(default_factory=Capabilities)
+    problem: str = ""
+
+
+class Failover:
+    """Opens connections to one next hop at its `addresses`, in their order; `choices` says how many ends they lead to.
+
+    An endpoint that takes no connection is passed over for `cool_down_seconds`, then probed by one connection; while
+    nothing else is left it is tried all the same, except where it refused our login. Each may take
+    `connect_timeout_seconds`. Use from one event loop.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        addresses: Sequence[HopAddress],
+        terms: Terms,
+        *,
+        cool_down_seconds: float,
+        connect_timeout_seconds: float,
+    ) -> None:
+        self._name = name
+        self._addresses = tuple(addresses)
+        self._terms = terms
+        self._cool_down_seconds = cool_down_seconds
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._troubles: dict[Endpoint, _Trouble] = {}
+        self._plain_until: dict[Endpoint, float] = {}
+        self._resolved: dict[HopAddress, int] = dict.fromkeys(self._addresses, 1)
+        self.choices = len(self._resolved)
+        self._of: WeakKeyDictionary[Connection, Endpoint] = WeakKeyDictionary()
+
+    async def open(self, until: float) -> Connection:
+        """A connection ready for MAIL, to the first endpoint that gives one by the loop time `until`.
+
+        Raises `NextHopUnavailable`; its text names every endpoint that was tried when there are several.
+        """
+        failures: list[tuple[str, NextHopUnavailable]] = []
+        cooling: list[Endpoint] = []
+        for address in self._addresses:
+            try:
+                endpoints = await self._resolve(address, until)
+            except NextHopUnavailable as error:
+                failures.append((str(address), error))
+                continue
+            for endpoint in endpoints:
+                if self._is_cooling(endpoint):
+                    cooling.append(endpoint)
+                elif connection := await self._try(endpoint, until, failures):
+                    return connection
+        for endpoint in cooling:
+            trouble = self._troubles.get(endpoint)
+            if trouble is not None and isinstance(trouble.error, LoginRefused):
+                # Every wrong password brings us nearer to being locked out.
+                failures.append((str(endpoint), trouble.error))
+            elif connection := await self._try(endpoint, until, failures):
+                return connection
+        raise _all_of(failures)
+
+    def blame(self, connection: Connection, cause: str) -> None:
+        """A new connection broke off before it took any mail: the other endpoints come first for a while."""
+        endpoint = self._of.get(connection)
+        if endpoint is not None:
+            self._failed(endpoint, NextHopUnavailable(cause))
+
+    async def inspect(self) -> list[Inspection]:
+        """Ask every endpoint on a connection of its own, as mail would."""
+        found: list[Inspection] = []
+        for address in self._addresses:
+            try:
+                endpoints = await self._resolve(address, float("inf"))
+            except NextHopUnavailable as error:
+                found.append(Inspection(str(address), problem=str(error)))
+                continue
+            found += [await self._inspect(endpoint) for endpoint in endpoints]
+        return found
+
+    async def _inspect(self, endpoint: Endpoint) -> Inspection:
+        try:
+            connection = await self._open(endpoint, float("inf"))
+        except NextHopUnavailable as error:
+            return Inspection(str(endpoint), problem=str(error))
+        connection.quit()
+        await connection.closed
+        return Inspection(str(endpoint), connection.label, connection.capabilities)
+
+    async def _resolve(self, address: HopAddress, until: float) -> list[Endpoint]:
+        seconds = self._connect_timeout_seconds
+        if len(self._addresses) > 1:  # a resolver that hangs must not use up the time of the other addresses
+            seconds = min(seconds, LOOK_UP_SECONDS)
+        endpoints = await resolve(address, min(until, asyncio.get_running_loop().time() + seconds))
+        self._resolved[address] = len(endpoints)
+        self.choices = sum(self._resolved.values())
+        return endpoints
+
+    def _is_cooling(self, endpoint: Endpoint) -> bool:
+        trouble = self._troubles.get(endpoint)
+        return trouble is not None and trouble.until > asyncio.get_running_loop().time()
+
+    async def _try(
+        self, endpoint: Endpoint, until: float, failures: list[tuple[str, NextHopUnavailable]]
+    ) -> Connection | None:
+        now = asyncio.get_running_loop().time()
+        if failures and now >= until:
+            return None
+        if endpoint in self._troubles:  # one connection probes it, who comes meanwhile goes elsewhere
+            self._troubles[endpoint].until = now + self._cool_down_seconds
+        try:
+            connection = await self._open(endpoint, until)
+        except NextHopUnavailable as error:
+            self._failed(endpoint, error)
+            failures.append((str(endpoint), error))
+            return None
+        self._recovered(endpoint)
+        return connection
+
+    async def _open(self, endpoint: Endpoint, until: float) -> Connection:
+        """One connection to `endpoint`; without TLS where TLS is welcome, fails and need not be."""
+        loop = asyncio.get_running_loop()
+        limit = min(until, loop.time() + self._connect_timeout_seconds)
+        encrypted = self._plain_until.get(endpoint, 0.0) <= loop.time()
+        try:
+            connection = await open_connection(endpoint, self._terms, until=limit, encrypted=encrypted)
+        except TlsFailed as error:
+            if self._terms.tls is None or self._terms.tls.required:
+                raise
+            log.warning("next hop %s (%s): %s; going on in plain text", self._name, endpoint, error)
+            self._plain_until[endpoint] = loop.time() + self._cool_down_seconds
+            connection = await open_connection(endpoint, self._terms, until=limit, encrypted=False)
+        self._of[connection] = endpoint
+        return connection
+
+    def _failed(self, endpoint: Endpoint, error: NextHopUnavailable) -> None:
+        known = self._troubles.get(endpoint)
+        if isinstance(error, LoginRefused):
+            log.error("next hop %s (%s) takes no mail of ours until this is mended: %s", self._name, endpoint, error)
+        elif known is None:
+            log.warning("next hop %s (%s) takes no mail: %s", self._name, endpoint, error)
+        now = asyncio.get_running_loop().time()
+        if len(self._troubles) > MAX_TROUBLES:  # names whose addresses change all the time
+            self._troubles = {one: trouble for one, trouble in self._troubles.items() if trouble.until > now}
+        self._troubles[endpoint] = _Trouble(error, now + self._cool_down_seconds)
+
+    def _recovered(self, endpoint: Endpoint) -> None:
+        if self._troubles.pop(endpoint, None) is not None:
+            log.info("next hop %s (%s) answers again", self._name, endpoint)
+
+
+def _all_of(failures: list[tuple[str, NextHopUnavailable]]) -> NextHopUnavailable:
+    """One error for several: what a sender is told is the one reply that all would give, else that nobody answers."""
+    if len(failures) == 1:
+        return failures[0][1]
+    replies = {error.reply for _, error in failures}
+    text = "; ".join(f"{where}: {error}" for where, error in failures)
+    return NextHopUnavailable(text, replies.pop() if len(replies) == 1 else NEXT_HOP_DOWN)
