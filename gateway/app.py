@@ -13,11 +13,13 @@ from typing import Literal
 
 from gateway.api import Services
 from gateway.config.models import Config
-from gateway.config.next_hop import MaildirNextHopConfig, NextHopConfig
+from gateway.config.next_hop import LmtpNextHopConfig, MaildirNextHopConfig, NextHopConfig, SmtpNextHopConfig
+from gateway.delivery.client_tls import ClientTls
 from gateway.delivery.executor import Executor
 from gateway.delivery.journal import Identity as Identity
 from gateway.delivery.journal import Journal
 from gateway.delivery.journal_rows import Purge
+from gateway.delivery.login import Login
 from gateway.delivery.maildir import Maildir
 from gateway.delivery.notifications import Notifier
 from gateway.delivery.settlement import Settlement

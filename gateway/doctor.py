@@ -226,25 +226,41 @@ def _people() -> list[str]:
 async def _next_hops(installation: Installation) -> AsyncIterator[Found]:
     config = installation.config
     for name, hop in installation.gateway.next_hops.items():
-        if problem := await hop.probe():
-            todo = f"; start it, or correct next_hop.{name}.address" if isinstance(hop, SmtpNextHop) else ""
-            yield failed(f"{problem}{todo}")
-            continue
-        yield ok(f"next hop {name} answers")
         if isinstance(hop, SmtpNextHop):
-            size = (await hop.inspect()).size
-            largest = max(one.max_message_bytes or config.limits.max_message_bytes for one in config.listeners)
-            if size and size < largest + _ROOM_FOR_OUR_HEADERS:
-                yield failed(
-                    f"next hop {name} takes {size} octets and we take {largest}: a large message grows by our "
-                    f"header fields and is refused there after it was accepted; raise its limit (0 is none) above "
-                    f"{largest + _ROOM_FOR_OUR_HEADERS}, or lower limits.max_message_bytes"
-                )
+            async for found in _server(name, hop, config):
+                yield found
+        elif problem := await hop.probe():
+            yield failed(problem)
+        else:
+            yield ok(f"next hop {name} answers")
     if isinstance(config.next_hops[config.own_hop], MaildirNextHopConfig):
         yield warning(
             f'mail of our own goes to "{config.own_hop}", a Maildir: notifications to senders elsewhere cannot '
             "leave; set routing.own to a next hop that relays"
         )
+
+
+async def _server(name: str, hop: SmtpNextHop, config: Config) -> AsyncIterator[Found]:
+    """Every address of one next hop, spoken to as mail would be handed over: with TLS and login."""
+    inspections = await hop.inspect()
+    largest = max(one.max_message_bytes or config.limits.max_message_bytes for one in config.listeners)
+    for index, one in enumerate(inspections):
+        if one.problem:
+            text = f'next hop "{name}" at {one.address} takes no mail: {one.problem}'
+            others = any(not other.problem for other in inspections)
+            todo = f"start it, or correct next_hop.{name}.{'fallback_addresses' if index else 'address'}"
+            yield (
+                warning(f"{text}; mail goes to other addresses of it; {todo}") if others else failed(f"{text}; {todo}")
+            )
+            continue
+        yield ok(f"next hop {name} answers: {one.where}")
+        size = one.capabilities.size
+        if size and size < largest + _ROOM_FOR_OUR_HEADERS:
+            yield failed(
+                f"next hop {name} takes {size} octets and we take {largest}: a large message grows by our header "
+                "fields and is refused there after it was accepted; raise its limit (0 is none) above "
+                f"{largest + _ROOM_FOR_OUR_HEADERS}, or lower limits.max_message_bytes"
+            )
 
 
 async def _dns(installation: Installation) -> AsyncIterator[Found]:

@@ -151,8 +151,8 @@ class _ClientNextHopConfig(Section):
             if not is_loopback(address):
                 yield Problem(
                     ("tls",),
-                    f'the password would go to {address} in the clear, or to whoever poses as it: set tls = "required", '
-                    "or login_without_tls = true",
+                    f"the password would go to {address} in the clear, or to whoever poses as it: "
+                    'set tls = "required", or login_without_tls = true',
                 )
                 return
 

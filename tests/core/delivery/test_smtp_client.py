@@ -350,7 +350,7 @@ async def test_a_dot_that_never_left_this_process_can_be_taken_back() -> None:
 async def test_probe_tells_what_is_wrong() -> None:
     async with Sink() as sink, next_hop(sink) as hop:
         assert await hop.probe() is None
-        assert (await hop.inspect()).size == 0
+        assert [each.capabilities.size for each in await hop.inspect()] == [0]
         sink.answer("CONNECT", "554 5.7.1 go away")
         assert await hop.probe() == (
             f"next hop 'hop' (smtp {sink.address}) takes no mail: it greeted with 554 5.7.1 go away"
