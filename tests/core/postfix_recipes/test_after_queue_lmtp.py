@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from pathlib import Path
 
@@ -11,16 +10,8 @@ from click.testing import CliRunner
 
 from gateway.cli.postfix import postfix
 from gateway.config import read
-from gateway.postfix_recipes.after_queue_lmtp import AfterQueueLmtp, Aliases, RecipeUnavailable, from_config, render
-
-CHECKOUT = Path(__file__).parents[3]
-SHIPPED = CHECKOUT / "contrib" / "postfix" / "after-queue-lmtp"
-PARTS = ["main.cf", "master.cf", "stellwerk.toml", "apply", "check", "back"]
-
-
-def parts(recipe: str) -> dict[str, str]:
-    pieces = re.split(r"^#==== (.+) ====\n", recipe, flags=re.MULTILINE)
-    return dict(zip(pieces[1::2], pieces[2::2], strict=True))
+from gateway.postfix_recipes.after_queue_lmtp import AfterQueueLmtp, Aliases
+from gateway.postfix_recipes.recipe import RecipeUnavailable, parts
 
 
 def config_text(listener: str, next_hop: str, rest: str = "") -> str:
@@ -32,34 +23,8 @@ SMTP_BACK = 'kind = "smtp"\naddress = "127.0.0.1:2526"\nconnections = 40'
 
 
 @pytest.mark.parametrize("aliases", ["stellwerk", "postfix"])
-def test_shipped_files_are_what_the_command_prints(aliases: Aliases) -> None:
-    result = CliRunner().invoke(postfix, ["recipe", "after-queue-lmtp", "--standard-ports", "--aliases", aliases])
-    assert result.exit_code == 0
-    assert (SHIPPED / f"aliases-in-{aliases}.txt").read_text() == result.output
-
-
-def test_no_other_file_is_shipped() -> None:
-    assert {path.name for path in SHIPPED.iterdir()} == {"aliases-in-stellwerk.txt", "aliases-in-postfix.txt"}
-
-
-@pytest.mark.parametrize("aliases", ["stellwerk", "postfix"])
-def test_comments_stand_on_lines_of_their_own(aliases: Aliases) -> None:
-    text = render(AfterQueueLmtp(aliases=aliases))
-    assert list(parts(text)) == PARTS
-    for line in text.splitlines():
-        assert line.startswith("#") or "#" not in line
-        assert len(line) <= 120
-
-
-def test_what_explains_is_comment_only() -> None:
-    printed = parts(render(AfterQueueLmtp()))
-    for name in ("apply", "check", "back"):
-        assert all(line.startswith("#") or not line for line in printed[name].splitlines())
-
-
-@pytest.mark.parametrize("aliases", ["stellwerk", "postfix"])
 def test_aliases_are_switched_off_on_exactly_one_side(aliases: Aliases) -> None:
-    printed = parts(render(AfterQueueLmtp(aliases=aliases)))
+    printed = parts(AfterQueueLmtp(aliases=aliases).render())
     settings = {
         name: [line for line in printed[name].splitlines() if "no_address_mappings" in line and line[0] != "#"]
         for name in ("main.cf", "master.cf")
@@ -91,7 +56,7 @@ def test_aliases_are_switched_off_on_exactly_one_side(aliases: Aliases) -> None:
     ],
 )
 def test_values_reach_the_text(values: AfterQueueLmtp, expected: set[str]) -> None:
-    text = render(values)
+    text = values.render()
     assert {piece for piece in expected if piece not in text} == set()
 
 
@@ -104,25 +69,27 @@ def test_values_reach_the_text(values: AfterQueueLmtp, expected: set[str]) -> No
     ],
 )
 def test_part_for_the_gateway_leads_to_the_same_recipe(values: AfterQueueLmtp) -> None:
-    part = parts(render(values))["stellwerk.toml"]
+    part = parts(values.render())["stellwerk.toml"]
     assert tomllib.loads(part)["limits"] == {"max_message_bytes": values.max_message_bytes}
-    assert from_config(read(part)) == values
+    assert AfterQueueLmtp.fitting(read(part)) == values
 
 
 def test_values_come_from_the_configuration() -> None:
     config = read(config_text(LMTP, SMTP_BACK, "[limits]\nmax_message_bytes = 500_000"))
-    assert from_config(config, "postfix") == AfterQueueLmtp("127.0.0.1:2424", "127.0.0.1:2526", 500_000, 40, "postfix")
+    assert AfterQueueLmtp.fitting(config, "postfix") == AfterQueueLmtp(
+        "127.0.0.1:2424", "127.0.0.1:2526", 500_000, 40, "postfix"
+    )
 
 
 def test_listeners_own_size_limit_comes_first() -> None:
     config = read(config_text(f"{LMTP}\nmax_message_bytes = 300_000", SMTP_BACK))
-    assert from_config(config).max_message_bytes == 300_000
+    assert AfterQueueLmtp.fitting(config).max_message_bytes == 300_000
 
 
 @pytest.mark.parametrize(
     ("listener", "next_hop", "complaint"),
     [
-        (LMTP.replace('"lmtp"', '"smtp"'), SMTP_BACK, 'no [[listener]] has protocol = "lmtp" and role = "filter"'),
+        (LMTP.replace('"lmtp"', '"smtp"'), SMTP_BACK, 'no [[listener]] has protocol = "lmtp", role = "filter"'),
         (LMTP, 'kind = "maildir"\npath = "{domain}/{local}"', '"back" (maildir), and neither is an smtp next hop'),
         (LMTP, 'kind = "smtp"\naddress = "192.0.2.1:25"', "the next hop back to Postfix has the address 192.0.2.1:25"),
         (
@@ -130,14 +97,14 @@ def test_listeners_own_size_limit_comes_first() -> None:
             'kind = "smtp"\naddress = "mx.example:25"',
             "the next hop back to Postfix has the address mx.example:25",
         ),
-        (LMTP, 'kind = "smtp"\naddress = "unix:/run/back"', "its smtpd listens on a port"),
+        (LMTP, 'kind = "smtp"\naddress = "unix:/run/back"', "smtpd wants a port here"),
         (LMTP.replace("2424", "0"), SMTP_BACK, "wants a fixed port"),
     ],
 )
 def test_what_is_missing_is_said_in_one_line(listener: str, next_hop: str, complaint: str) -> None:
     config = read(config_text(listener, next_hop))
     with pytest.raises(RecipeUnavailable) as error:
-        from_config(config)
+        AfterQueueLmtp.fitting(config)
     assert complaint in str(error.value)
     assert "\n" not in str(error.value)
     assert error.value.exit_status == 2
@@ -148,10 +115,4 @@ def test_command_reads_the_configuration(tmp_path: Path) -> None:
     file.write_text(config_text(LMTP, SMTP_BACK))
     result = CliRunner().invoke(postfix, ["recipe", "after-queue-lmtp", "--config", str(file)])
     assert result.exit_code == 0
-    assert result.output == render(AfterQueueLmtp("127.0.0.1:2424", "127.0.0.1:2526", connections=40))
-
-
-def test_unknown_recipe_is_wrong_usage() -> None:
-    result = CliRunner().invoke(postfix, ["recipe", "before-lunch"])
-    assert result.exit_code == 2
-    assert "after-queue-lmtp" in result.output
+    assert result.output == AfterQueueLmtp("127.0.0.1:2424", "127.0.0.1:2526", connections=40).render()

@@ -156,11 +156,19 @@ class PostfixInstance:
             with (self._etc / name).open("a") as file:
                 file.write(text)
 
-    def remove_lines(self, *, main_cf: str, master_cf: str) -> None:
-        """Take out what `append` put in. ValueError when it is not there as one piece."""
-        for name, text in (("main.cf", main_cf), ("master.cf", master_cf)):
-            before, after = (self._etc / name).read_text().split(text)
-            (self._etc / name).write_text(before + after)
+    async def apply(self, recipe: Mapping[str, str]) -> None:
+        """Put in the parts of a printed recipe that are for Postfix, as the recipe says: append, then paste."""
+        self.append(main_cf=recipe.get("main.cf", ""), master_cf=recipe.get("master.cf", ""))
+        if commands := recipe.get("commands"):
+            await self.paste(commands)
+
+    async def configuration(self) -> list[str]:
+        """What main.cf and master.cf say, without comments and layout."""
+        return (await self.paste("postconf -n; postconf -M")).splitlines()
+
+    async def paste(self, commands: str) -> str:
+        """Run shell commands as an administrator of this instance does; what they print. CommandFailed if one fails."""
+        return await checked("env", f"MAIL_CONFIG={self._etc}", "sh", "-euc", commands)
 
     def set(self, **settings: str) -> None:
         """Give main.cf parameters other values. (A second line for the same name makes every daemon warn.)"""
@@ -251,10 +259,6 @@ class PostfixInstance:
     async def flush(self) -> None:
         """Have everything that waits tried now, whatever its back-off (`postqueue -f`)."""
         await checked("postqueue", "-c", str(self._etc), "-f")
-
-    async def requeue_all(self) -> None:
-        """`postsuper -r ALL`: every queued message is taken in anew, and forgets its content filter."""
-        await checked("postsuper", "-c", str(self._etc), "-r", "ALL")
 
     async def wait_until_queue_is_empty(self) -> None:
         async def empty() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.postfix.behind_queue import StartBehindQueue
+from tests.integration.postfix.after_queue_lmtp.behind_queue import StartBehindQueue
 from tests.integration.postfix.messages import assert_untouched, message
 
 pytestmark = pytest.mark.server("postfix")

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from gateway.testing.sink import Sink
-from tests.integration.postfix.behind_queue import BehindQueue, StartBehindQueue
+from tests.integration.postfix.after_queue_lmtp.behind_queue import BehindQueue, StartBehindQueue
 from tests.integration.postfix.messages import assert_untouched, message
 from tests.integration.waiting import until
 

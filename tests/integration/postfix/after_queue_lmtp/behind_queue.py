@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.postfix_recipes.after_queue_lmtp import STANDARD_MAX_MESSAGE_BYTES, Aliases
+from gateway.postfix_recipes.after_queue_lmtp import Aliases
+from gateway.postfix_recipes.fitting import STANDARD_MAX_MESSAGE_BYTES
+from gateway.postfix_recipes.recipe import parts
 from tests.integration.gateway_process import GatewayProcess
 from tests.integration.postfix.instance import PostfixInstance
-
-_PART = re.compile(r"^#==== (.+) ====\n", re.MULTILINE)
 
 _CONFIG = """\
 plugins = []
@@ -82,12 +82,6 @@ class StartBehindQueue(Protocol):
         change_config: Callable[[str], str] = str,
         max_message_bytes: int = STANDARD_MAX_MESSAGE_BYTES,
     ) -> BehindQueue: ...
-
-
-def parts(recipe: str) -> dict[str, str]:
-    """The parts of a printed recipe by the name in their headline, byte for byte."""
-    pieces = _PART.split(recipe)
-    return dict(zip(pieces[1::2], pieces[2::2], strict=True))
 
 
 def gateway_config(recipe: str, mailboxes: Iterable[str]) -> str:

@@ -7,7 +7,8 @@ from functools import partial
 
 import pytest
 
-from tests.integration.postfix.behind_queue import BehindQueue, StartBehindQueue, parts, printed_recipe
+from gateway.postfix_recipes.recipe import parts
+from tests.integration.postfix.after_queue_lmtp.behind_queue import BehindQueue, StartBehindQueue, printed_recipe
 from tests.integration.postfix.messages import message, message_id
 from tests.integration.waiting import until
 
@@ -78,15 +79,12 @@ async def test_restarts_in_the_middle_of_the_flow(behind_queue: StartBehindQueue
 
 
 async def test_the_way_back(behind_queue: StartBehindQueue) -> None:
-    """The recipe's last part: with its lines removed and the queue started anew, mail flows without the gateway."""
+    """The recipe's last part, pasted into a shell: mail flows without the gateway, what was queued for it included."""
     pair = await behind_queue(["anna"])
     await pair.gateway.stop()
     await pair.postfix.inject(message(), "cleo@client.example", ["anna@example.test"])
     await all_deferred(pair, 1)
 
-    printed = parts(await printed_recipe(pair.gateway, "stellwerk"))
-    pair.postfix.remove_lines(main_cf=printed["main.cf"], master_cf=printed["master.cf"])
-    await pair.postfix.requeue_all()
-    await pair.postfix.reload()
+    await pair.postfix.paste(parts(await printed_recipe(pair.gateway, "stellwerk"))["back"])
     await pair.postfix.wait_until_delivered(1, "anna")
     await pair.postfix.wait_until_queue_is_empty()

@@ -7,7 +7,7 @@ import smtplib
 
 import pytest
 
-from tests.integration.postfix.behind_queue import StartBehindQueue
+from tests.integration.postfix.after_queue_lmtp.behind_queue import StartBehindQueue
 from tests.integration.postfix.messages import assert_untouched, message
 
 pytestmark = pytest.mark.server("postfix")

@@ -1,0 +1,8 @@
+"""The recipes that put something into Postfix's configuration, in the order in which they are listed."""
+
+from __future__ import annotations
+
+from gateway.postfix_recipes.after_queue_lmtp import AfterQueueLmtp
+from gateway.postfix_recipes.recipe import Recipe
+
+CATALOGUE: tuple[type[Recipe], ...] = (AfterQueueLmtp,)
