@@ -28,6 +28,7 @@ from gateway.delivery.transport import NextHop
 from gateway.directory.static import StaticDirectory
 from gateway.dns.service import DnsService
 from gateway.errors import StartupError, StoreUnavailable
+from gateway.hooks.finding import Given
 from gateway.hooks.loader import PluginSet, load_plugins, service_log
 from gateway.hooks.runner import Call, PluginFailure
 from gateway.jobs import outbox
@@ -50,7 +51,7 @@ class Gateway:
     """One process of the gateway. `role` smtp carries mail, desk does background work, cli only looks.
 
     Build it, `await start()`, use `pipeline`, `await stop()`. With `role = "cli"` the store is read-only and nothing is
-    ever handed on.
+    ever handed on. Plugins in `given` are classes by name that are not looked up.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Gateway:
         identity: Identity | None = None,
         source: str = "",
         clock: Callable[[], float] = time.time,
+        given: Given | None = None,
     ) -> None:
         self.config = config
         self.role = role
@@ -71,7 +73,7 @@ class Gateway:
         )
         self.directory = StaticDirectory(config.hosted, config.server.hostname)
         self.dns = DnsService(config, self.directory.hosts)
-        self.plugins: PluginSet = load_plugins(config, self._services(), source)
+        self.plugins: PluginSet = load_plugins(config, self._services(), source, given)
         self.next_hops = next_hops(config)
         self.stamp = Stamp(config.server.hostname, read_secret(config))
         self.journal = Journal(self.store, self.identity, config.journal.join_seconds, self._tables())

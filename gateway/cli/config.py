@@ -39,14 +39,21 @@ def check(config_path: Path) -> None:
 
 
 @config.command()
+@config_option
 @json_option
 @click.option("--markdown", is_flag=True, help="As the page docs/admin/configuration.md.")
-def describe(as_json: bool, markdown: bool) -> None:
-    """Print every setting with its description, what is allowed, and its default; those of installed plugins too."""
-    from gateway.config import describe as description
-    from gateway.hooks.loader import available, settings_models
+def describe(config_path: Path, as_json: bool, markdown: bool) -> None:
+    """Print every setting with its description, what is allowed, and its default; those of plugins too.
 
-    tables = description.describe(settings_models(sorted(available())))
+    Plugins are the installed ones, and those in the plugin_dir of the configuration, where there is one.
+    """
+    from gateway.config import describe as description
+    from gateway.config.reading import plugin_dir_of
+    from gateway.hooks.finding import there
+    from gateway.hooks.loader import settings_models
+
+    plugin_dir = plugin_dir_of(config_path)
+    tables = description.describe(settings_models(there(plugin_dir), plugin_dir))
     if as_json:
         print_json([table.to_json() for table in tables])
     else:

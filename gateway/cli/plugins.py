@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def plugins(config_path: Path, as_json: bool) -> None:
     """Show the chain of plugins: order, version, policy, and who is asked in which hook."""
     from gateway.app import Gateway
-    from gateway.hooks.loader import available
+    from gateway.hooks.finding import available
 
     gateway = Gateway(read_config(config_path), role="cli", source=str(config_path))
     try:

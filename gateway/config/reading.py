@@ -56,6 +56,15 @@ def read_text(path: Path) -> str:
         raise ConfigError([f"{path}:{line}: found the byte 0x{raw[error.start]:02x}; expected UTF-8 text"]) from None
 
 
+def plugin_dir_of(path: Path) -> Path | None:
+    """The `plugin_dir` that the file names, whatever else is wrong with it; None without file, TOML or such a key."""
+    try:
+        named = tomllib.loads(read_text(path)).get("plugin_dir")
+    except (ConfigError, tomllib.TOMLDecodeError):
+        return None
+    return Path(named) if isinstance(named, str) else None
+
+
 def read(text: str, source: str = "configuration") -> Config:
     """Check `text`, which came from the file `source`. Raises `ConfigError` with every problem at once."""
     try:

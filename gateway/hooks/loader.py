@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import logging
-import sys
-import traceback
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pluggy
@@ -24,18 +19,17 @@ from gateway.config.locate import key_lines, nearest_line
 from gateway.config.models import Config, PluginPolicyConfig
 from gateway.config.reading import render_problems, shown_key
 from gateway.errors import ConfigError, PluginLoadError
+from gateway.hooks.finding import Found, Given, cause_of, find, there
 from gateway.hooks.policy import Breaker, Policy
 from gateway.hooks.registry import Declarations
 from gateway.hooks.runner import Call, Runner
 
 log = logging.getLogger("stellwerk.plugins")
 
-GROUP = "stellwerk.plugins"
 HOOKS: tuple[str, ...] = tuple(
     name for name, value in vars(hookspecs).items() if hasattr(value, f"{hookspecs.PROJECT}_spec")
 )
 _THREADS_OF_A_BLOCKING_PLUGIN = 4
-_Found = tuple[type[Plugin[Any]], str, str]  # class, version, file
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +60,13 @@ class PluginSet:
         return next((plugin for plugin in self.plugins if plugin.name == name), None)
 
 
-def load_plugins(config: Config, services: Mapping[str, Services] | Services, source: str = "") -> PluginSet:
+def load_plugins(
+    config: Config, services: Mapping[str, Services] | Services, source: str = "", given: Given | None = None
+) -> PluginSet:
     """Load `config.plugins` in order. `services` is one for all, or one per plugin name.
 
-    `source` names the configuration in error texts when `config` does not know its file. Raises `ConfigError` with
-    every problem found.
+    `source` names the configuration in error texts when `config` does not know its file. Names in `given` are not
+    looked up. Raises `ConfigError` with every problem found.
     """
     problems: list[str] = []
     manager = pluggy.PluginManager(hookspecs.PROJECT)
@@ -79,7 +75,7 @@ def load_plugins(config: Config, services: Mapping[str, Services] | Services, so
     for index, name in enumerate(config.plugins):
         try:
             own = services if isinstance(services, Services) else services[name]
-            found = _find(name, config.plugin_dir, _place(config, source, "plugins", index))
+            found = find(name, config.plugin_dir, _place(config, source, "plugins", index), given or {})
             loaded.append(_load_one(name, config, own, manager, found))
         except ConfigError as error:
             problems += error.problems
@@ -90,17 +86,12 @@ def load_plugins(config: Config, services: Mapping[str, Services] | Services, so
     return PluginSet(tuple(loaded), Runner(calls), pools)
 
 
-def available() -> dict[str, metadata.EntryPoint]:
-    """Installed plugins by name."""
-    return {entry.name: entry for entry in metadata.entry_points(group=GROUP)}
-
-
-def settings_models(names: Iterable[str]) -> dict[str, type[Settings]]:
-    """The settings of installed plugins by name, for describing them. One that cannot be imported is left out."""
+def settings_models(names: Iterable[str], plugin_dir: Path | None = None) -> dict[str, type[Settings]]:
+    """The settings of these plugins by name, for describing them. One that cannot be imported is left out."""
     found: dict[str, type[Settings]] = {}
     for name in names:
         try:
-            found[name] = _find(name, None, "plugins")[0].config_model
+            found[name] = find(name, plugin_dir, "plugins", {}).cls.config_model
         except ConfigError as error:
             log.warning("the settings of plugin %s cannot be described: %s", name, error)
     return found
@@ -112,9 +103,9 @@ def service_log(name: str) -> logging.Logger:
 
 
 def _load_one(
-    name: str, config: Config, services: Services, manager: pluggy.PluginManager, found: _Found
+    name: str, config: Config, services: Services, manager: pluggy.PluginManager, found: Found
 ) -> LoadedPlugin:
-    cls, version, file = found
+    cls, file = found.cls, found.file
     settings, policy = _settings(name, cls, config)
     _check_hooks(name, cls, file)
     declared = Registry(name)
@@ -127,69 +118,8 @@ def _load_one(
     except ConfigError:
         raise
     except (Exception, SystemExit) as error:  # a plugin's constructor may raise anything; the admin gets one line
-        raise PluginLoadError(f"{file}: plugin {name}: {_cause(error)}") from error
-    return LoadedPlugin(name, instance, policy, declared.declared, version, file)
-
-
-def _find(name: str, plugin_dir: Path | None, place: str) -> _Found:
-    local = _local_file(name, plugin_dir)
-    if local is not None:
-        return _plugin_class(name, _import_file(name, local), str(local)), "local", str(local)
-    entries = [entry for entry in metadata.entry_points(group=GROUP) if entry.name == name]
-    if not entries:
-        there = ", ".join(sorted(available())) or "none"
-        raise PluginLoadError(
-            f"{place}: there is no plugin {name!r}. Installed: {there}. "
-            "Install its package, or put it into plugin_dir, or remove it from the list"
-        )
-    if len({entry.value for entry in entries}) > 1:
-        values = " and ".join(sorted(entry.value for entry in entries))
-        raise PluginLoadError(f"{place}: two installed packages bring a plugin {name!r}: {values}. Uninstall one")
-    entry = entries[0]
-    try:
-        cls = entry.load()
-    except (Exception, SystemExit) as error:  # an import may fail in any way; the cause goes to the admin
-        raise PluginLoadError(f"{entry.value}: plugin {name} cannot be imported: {_cause(error)}") from error
-    file = inspect.getsourcefile(cls) if inspect.isclass(cls) else None
-    if not inspect.isclass(cls) or not issubclass(cls, Plugin):
-        raise PluginLoadError(f"{entry.value}: plugin {name} is no subclass of gateway.api.Plugin")
-    return cls, entry.dist.version if entry.dist else "?", file or entry.value
-
-
-def _local_file(name: str, plugin_dir: Path | None) -> Path | None:
-    if plugin_dir is None:
-        return None
-    for candidate in (plugin_dir / f"{name}.py", plugin_dir / name / "plugin.py"):
-        if candidate.is_file():
-            return candidate
-    return None
-
-
-def _import_file(name: str, path: Path) -> ModuleType:
-    module_name = f"stellwerk_local_plugins.{name}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise PluginLoadError(f"{path}: plugin {name} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # the file is an admin's own: anything may go wrong in it
-        raise PluginLoadError(f"{path}: plugin {name} cannot be imported: {_cause(error)}") from error
-    return module
-
-
-def _plugin_class(name: str, module: ModuleType, file: str) -> type[Plugin[Any]]:
-    classes = [
-        value
-        for value in vars(module).values()
-        if inspect.isclass(value) and issubclass(value, Plugin) and value.__module__ == module.__name__
-    ]
-    if len(classes) != 1:
-        raise PluginLoadError(
-            f"{file}: plugin {name}: expected one subclass of gateway.api.Plugin, found {len(classes)}"
-        )
-    return classes[0]
+        raise PluginLoadError(f"{file}: plugin {name}: {cause_of(error, Path(file))}") from error
+    return LoadedPlugin(name, instance, policy, declared.declared, found.version, file)
 
 
 def _settings(name: str, cls: type[Plugin[Any]], config: Config) -> tuple[Any, Policy]:
@@ -280,7 +210,7 @@ def _calls(loaded: list[LoadedPlugin]) -> tuple[dict[str, list[Call]], list[Thre
 
 
 def _unknown_sections(config: Config, source: str) -> list[str]:
-    known = set(available()) | set(config.plugins)
+    known = {*there(config.plugin_dir), *config.plugins}
     return [
         f"{_place(config, source, 'plugin', name)}: there is no plugin of that name; "
         f"installed: {', '.join(sorted(known))}"
@@ -296,14 +226,3 @@ def _place(config: Config, source: str, *path: str | int) -> str:
         return f"{source}: {key}" if source else key
     line = nearest_line(key_lines(config.source.text), path)
     return f"{config.source.name}:{line}: {key}" if line else f"{config.source.name}: {key}"
-
-
-def _cause(error: BaseException) -> str:
-    """What went wrong in a plugin's code, on one line, and where."""
-    text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    theirs = [place for place in frames if place[0] != __file__ and "importlib" not in place[0]]
-    if not theirs or isinstance(error, SyntaxError):  # whose text names the line itself
-        return text
-    file, line = theirs[-1]
-    return f"{text} ({file}:{line})"

@@ -267,9 +267,15 @@ def _where(error: BaseException, call: Call) -> str:
         error = error.__cause__
     places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     code = getattr(call.function, "__code__", None)
-    own = [place for place in places if code is not None and place[0] == code.co_filename]
+    folder = Path(code.co_filename).parent if code is not None else None
+    own = [place for place in places if Path(place[0]).parent == folder]
     file, line = (own or places or [("?", 0)])[-1]
-    return f"{type(error).__name__}: {_text(error)} ({Path(file).name}:{line})"
+    return f"{type(error).__name__}: {_text(error)} ({shown_file(Path(file))}:{line})"
+
+
+def shown_file(file: Path) -> str:
+    """The file's name; with its folder where every plugin has a file of that name."""
+    return f"{file.parent.name}/{file.name}" if file.name in {"plugin.py", "__init__.py"} else file.name
 
 
 def _text(thing: object) -> str:

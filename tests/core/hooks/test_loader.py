@@ -14,7 +14,7 @@ import pytest
 from gateway import hookspecs
 from gateway.config import Config, read
 from gateway.errors import ConfigError
-from gateway.hooks import loader
+from gateway.hooks import finding, loader
 from gateway.hooks.loader import HOOKS, PluginSet, load_plugins
 from gateway.mail.reply import TOO_BIG
 from tests.hooks.walk import CONFIG, NoStore, services
@@ -75,7 +75,7 @@ def plugin(*hooks: str, base: str = "Plugin") -> str:
 REFUSED = [
     pytest.param("import nowhere", "ModuleNotFoundError: No module named 'nowhere'", id="import"),
     pytest.param("from gateway.api import Missing", "ImportError: cannot import name 'Missing'", id="missing name"),
-    pytest.param("class Mine(Plugin", "SyntaxError: '(' was never closed (mine.py, line 3)", id="syntax"),
+    pytest.param("class Mine(Plugin", "SyntaxError: '(' was never closed (", id="syntax"),
     pytest.param("raise RuntimeError('two\\nlines')", "RuntimeError: two lines (", id="raises"),
     pytest.param("raise SystemExit(3)", "SystemExit: 3 (", id="exits"),
     pytest.param("", "expected one subclass of gateway.api.Plugin, found 0", id="no class"),
@@ -316,11 +316,11 @@ def test_a_file_of_the_admins_comes_before_an_installed_plugin(tmp_path: Path, w
 def entry_points(monkeypatch: pytest.MonkeyPatch, **values: str | list[str]) -> None:
     """As if these were the installed plugins."""
     installed = [
-        metadata.EntryPoint(name, value, loader.GROUP)
+        metadata.EntryPoint(name, value, finding.GROUP)
         for name, found in values.items()
         for value in ([found] if isinstance(found, str) else found)
     ]
-    monkeypatch.setattr(metadata, "entry_points", lambda group: installed if group == loader.GROUP else [])
+    monkeypatch.setattr(metadata, "entry_points", lambda group: installed if group == finding.GROUP else [])
 
 
 @pytest.mark.parametrize(
