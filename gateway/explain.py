@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from gateway.mail.data import DataDecoder
 from gateway.mail.edits import Edits
 from gateway.mail.envelope import Client, MailParameters, Recipient, Session
 from gateway.mail.ids import new_id
+from gateway.mail.message import TagValue
 from gateway.mail.path import PathError, recipient_address
 from gateway.mail.reply import ACCEPTED, BARE_NEWLINE, INTERNAL_ERROR, LINE_TOO_LONG, TOO_BIG, Reply
 from gateway.mail.transaction import Transaction
@@ -52,6 +53,7 @@ class Explanation:
     refused: dict[str, Reply] = field(default_factory=dict)
     plan: DeliveryPlan | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
+    tags: Mapping[str, TagValue] = field(default_factory=dict)
     size: int = 0
 
     def to_json(self) -> dict[str, Any]:
@@ -61,6 +63,7 @@ class Explanation:
             "sender": self.sender,
             "recipients": self.recipients,
             "refused": {recipient: reply.to_json() for recipient, reply in self.refused.items()},
+            "tags": dict(self.tags),
             "size": self.size,
             "events": self.events,
             "plan": None if self.plan is None else self.plan.to_json(),
@@ -76,6 +79,7 @@ async def explain(gateway: Gateway, question: Question) -> Explanation:
     sender = "" if question.sender is None else str(question.sender)
     told = Explanation(session, sender, [])
     refusal = await gateway.planner.connect(session, told.events)
+    told.tags = session.tags
     if refusal is None:
         await _transaction(gateway, listener, session, question, told)
     else:
@@ -90,6 +94,7 @@ async def _transaction(
     smtputf8 = not all(text.isascii() for text in (*question.recipients, told.sender))
     parameters = MailParameters(size=len(question.content), smtputf8=smtputf8)
     transaction, refusal = await planner.mail(session, question.sender, parameters)
+    told.tags = transaction.tags
     if refusal is not None:
         told.events += transaction.events
         told.reply = refusal

@@ -144,7 +144,7 @@ class Planner:
             body,
             at,
             transaction.tags,
-            parser=_parse_in_a_thread,
+            parser=parse_in_a_thread,
         )
 
     async def plan(self, transaction: Transaction, message: Message, story: Story) -> Planned:
@@ -258,7 +258,7 @@ def _tags(effects: list[tuple[str, object]]) -> Mapping[str, TagValue]:
     return {f"{plugin}.{effect.name}": effect.value for plugin, effect in effects if isinstance(effect, Tag)}
 
 
-async def _parse_in_a_thread(body: Body) -> ParsedMessage | None:
+async def parse_in_a_thread(body: Body) -> ParsedMessage | None:
     return await to_thread(_parse, body)
 
 
