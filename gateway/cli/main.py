@@ -25,7 +25,7 @@ COMMANDS: dict[str, _Entry] = {
     "send": _Entry("gateway.cli.send:send", "Send a message file through the running gateway and show its trace."),
     "explain": _Entry("gateway.cli.explain:explain", "Show what would happen to a message; nothing happens."),
     "trace": _Entry("gateway.cli.trace:trace", "Show what happened to a message."),
-    "plugins": _Entry("gateway.cli.plugins:plugins", "Show every hook's chain of plugins."),
+    "plugins": _Entry("gateway.cli.plugins:plugins", "Show every hook's chain of plugins; make and check one."),
     "config": _Entry("gateway.cli.config:config", "Check the configuration, or describe every setting."),
     "db": _Entry("gateway.cli.db:db", "Migrate the database, or show its revisions."),
     "doctor": _Entry("gateway.cli.doctor:doctor", "Check the whole installation."),

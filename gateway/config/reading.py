@@ -58,11 +58,22 @@ def read_text(path: Path) -> str:
 
 def plugin_dir_of(path: Path) -> Path | None:
     """The `plugin_dir` that the file names, whatever else is wrong with it; None without file, TOML or such a key."""
-    try:
-        named = tomllib.loads(read_text(path)).get("plugin_dir")
-    except (ConfigError, tomllib.TOMLDecodeError):
-        return None
+    named = _raw(path).get("plugin_dir")
     return Path(named) if isinstance(named, str) else None
+
+
+def settings_of(path: Path, plugin: str) -> dict[str, Any]:
+    """The table [plugin.NAME] as it stands in the file; empty without file, TOML or such a table."""
+    tables = _raw(path).get("plugin")
+    found = tables.get(plugin) if isinstance(tables, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _raw(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_text(path))
+    except (ConfigError, tomllib.TOMLDecodeError):
+        return {}
 
 
 def read(text: str, source: str = "configuration") -> Config:

@@ -69,7 +69,8 @@ class ProcessGateway:
         gone, refused = self.output.count("has gone"), self.output.count("the old one serves on")
         self._process.send_signal(signal.SIGHUP)
         self.wait_until(
-            lambda: self.output.count("has gone") > gone or self.output.count("the old one serves on") > refused, "reload"
+            lambda: self.output.count("has gone") > gone or self.output.count("the old one serves on") > refused,
+            "reload",
         )
         if self.output.count("the old one serves on") > refused:
             raise RuntimeError(f"the new configuration was refused:\n{self.output}")

@@ -1,0 +1,71 @@
+"""The page of all plugins' tags and headers, from what they register and what their READMEs say."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.api import Registry
+from gateway.authoring.readme import sections
+from gateway.hooks.finding import Found, find
+from gateway.hooks.loader import vars_of
+
+
+@dataclass(frozen=True, slots=True)
+class PluginReference:
+    """What one plugin writes on mail. `summary` is the README's line of "Name", `headers` its section, as Markdown."""
+
+    name: str
+    summary: str
+    tags: dict[str, str]
+    headers: str
+
+    def to_json(self) -> dict[str, object]:
+        return {"plugin": self.name, "summary": self.summary, "tags": self.tags, "headers": self.headers}
+
+
+def references(names: Iterable[str], plugin_dir: Path | None = None) -> Iterator[PluginReference]:
+    """Raises `PluginLoadError` for a name that is no plugin."""
+    for name in names:
+        found = find(name, plugin_dir, "plugins", {})
+        said = _readme(found)
+        summary = said.get("Name", (0, ""))[1].partition(" - ")[2].strip()
+        headers = said.get("Headers", (0, "None."))[1]
+        yield PluginReference(
+            name, summary, {f"{name}.{tag}": text for tag, text in _tags(name, found).items()}, headers
+        )
+
+
+def as_markdown(plugins: Iterable[PluginReference]) -> str:
+    """The page docs/plugin-authors/tags-and-headers.md."""
+    lines = [
+        "# Tags and headers of all plugins",
+        "",
+        "What plugins say about mail, as `stellwerk plugins describe --markdown` prints it (a test compares).",
+        "Hooks of later plugins read tags in `message.tags`; traces show them; settings of rules name them.",
+    ]
+    for plugin in plugins:
+        lines += ["", f"## {plugin.name}", "", f"{plugin.summary[:1].upper()}{plugin.summary[1:]}.", ""]
+        lines += ["| tag | what it says |", "|---|---|"] if plugin.tags else ["No tags."]
+        lines += [f"| `{name}` | {text} |" for name, text in plugin.tags.items()]
+        lines += ["", "Headers:" + (f" {plugin.headers}" if "\n" not in plugin.headers else f"\n\n{plugin.headers}")]
+    return "\n".join(lines) + "\n"
+
+
+def _tags(name: str, found: Found) -> dict[str, str]:
+    """What it declares; `register` does no I/O and looks at no setting, so an instance without settings will do."""
+    registry = Registry(name)
+    plugin = found.cls.__new__(found.cls)
+    if "register" in vars_of(found.cls):
+        plugin.register(registry)
+    return registry.declared.tags
+
+
+def _readme(found: Found) -> dict[str, tuple[int, str]]:
+    file = Path(found.file).parent / "README.md"
+    if not file.is_file():
+        logging.getLogger("stellwerk.plugins").warning("%s has no README.md", found.file)
+        return {}
+    return sections(file.read_text(encoding="utf-8"))
