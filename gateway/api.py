@@ -19,6 +19,7 @@ from gateway.hooks.registry import Accept, Registry
 from gateway.hookspecs import PROJECT, Checked, Effect
 from gateway.mail import reply
 from gateway.mail.address import Address, AddressError
+from gateway.mail.authentication_results import Authentication, AuthenticationResult
 from gateway.mail.edits import (
     AddHeader,
     EveryCopy,
@@ -40,6 +41,8 @@ __all__ = [
     "AddHeader",
     "Address",
     "AddressError",
+    "Authentication",
+    "AuthenticationResult",
     "Checked",
     "Client",
     "Deliver",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from gateway.app import Gateway
@@ -182,7 +183,16 @@ def _session(listener: ListenerConfig, question: Question) -> Session:
         peer=client,
         client=client,
         helo=question.helo,
+        trusted=listener.role != "inbound" or _is_in(question.client, listener.trusted_peers),
     )
+
+
+def _is_in(client: str, networks: Sequence[str]) -> bool:
+    try:
+        address = ip_address(client)
+    except ValueError:
+        return False
+    return any(address in ip_network(network, strict=False) for network in networks)
 
 
 def changed_bytes(edits: Edits) -> str:

@@ -20,6 +20,7 @@ from gateway.config.models import Config
 from gateway.hooks.registry import Accept
 from gateway.hooks.runner import Call, PluginFailure, Runner, Story
 from gateway.mail.address import Address
+from gateway.mail.authentication_results import NO_SERVERS, Authentication, TrustedServers
 from gateway.mail.body import MAX_HEADER_BLOCK, Body
 from gateway.mail.edits import EditError
 from gateway.mail.envelope import BEHIND_A_MAIL_SERVER, MailParameters, Recipient, Session
@@ -35,6 +36,10 @@ from gateway.routing.route import Deliver, Refuse, Route
 from gateway.routing.soundness import flaw_of_plan, flaw_of_route
 
 log = logging.getLogger("stellwerk.plugins")
+
+# The story of a message stays small, whatever stands in its header.
+_MOST_TOLD_RESULTS = 20
+_LONGEST_TOLD_RESULT = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,11 @@ class Planner:
         self._runner = runner
         self._directory = directory
         self._stamp = stamp
+        self._trusted_servers = {
+            listener.name: TrustedServers(frozenset(listener.trusted_authserv_ids), listener.trusted_received)
+            for listener in config.listeners
+            if listener.trusted_authserv_ids
+        }
         self._routes = runner.chain("route_recipient")
         self.asks_plugins = any(
             runner.chain(hook) for hook in ("message_received", "route_recipient", "message_annotate", "plan_review")
@@ -145,7 +155,14 @@ class Planner:
             at,
             transaction.tags,
             parser=parse_in_a_thread,
+            trusted_servers=self._servers_in_front(transaction.session),
         )
+
+    def _servers_in_front(self, session: Session) -> TrustedServers:
+        """Whose results count: nobody's where anybody may speak, for there nobody has removed the forged ones."""
+        if not self._trusted_servers or not session.trusted:
+            return NO_SERVERS
+        return self._trusted_servers.get(session.listener, NO_SERVERS)
 
     async def plan(self, transaction: Transaction, message: Message, story: Story) -> Planned:
         """Everything that is decided once the message is complete. Hooks see and leave no side effect."""
@@ -157,6 +174,8 @@ class Planner:
             story.append(
                 {"event": "removed", "fields": list(inspection.removed), "why": "only this gateway writes them"}
             )
+        if message.trusted_servers.authserv_ids:
+            story.append(_authentication(message.authentication))
         refusal = self._loop(inspection)
         if refusal is not None:
             return Planned(message, None, refusal)
@@ -252,6 +271,12 @@ def _reply(answer: object) -> Reply:
     if isinstance(answer, Reply):
         return answer
     raise TypeError(f"{type(answer).__name__} is no reply")
+
+
+def _authentication(found: Authentication) -> dict[str, object]:
+    told = [str(result)[:_LONGEST_TOLD_RESULT] for result in found.results[:_MOST_TOLD_RESULTS]]
+    ignored = {"ignored_fields": found.ignored} if found.ignored else {}
+    return {"event": "authentication", "results": told or "none", **ignored}
 
 
 def _tags(effects: list[tuple[str, object]]) -> Mapping[str, TagValue]:

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from gateway.config.addresses import is_loopback, parse_socket_address
 from gateway.config.problems import Problem, SettingsError
 from gateway.config.section import Networks, Section
 from gateway.mail.envelope import BEHIND_A_MAIL_SERVER, Role
+
+
+def _authserv_ids(names: list[str]) -> list[str]:
+    """Lower case. Raises `SettingsError` for a name that cannot stand in a field (RFC 8601 2.2) or is none."""
+    problems = [
+        Problem((index,), f"found {name!r}; expected a name like mx.example.org")
+        for index, name in enumerate(names)
+        if not name.isascii() or not name.isprintable() or not name or set(name) & set(' ;"()')
+    ]
+    if problems:
+        raise SettingsError(problems)
+    return [name.lower() for name in names]
+
+
+AuthservIds = Annotated[list[str], AfterValidator(_authserv_ids)]
 
 
 class ListenerConfig(Section):
@@ -40,6 +55,13 @@ class ListenerConfig(Section):
         [], description="networks whose clients may use XFORWARD and are free of per-client limits"
     )
     trust_everyone: bool = Field(False, description="allow trusted_peers that cover the whole Internet")
+    trusted_authserv_ids: AuthservIds = Field(
+        [],
+        description="whose Authentication-Results count, as the mail servers in trusted_peers name themselves in them",
+    )
+    trusted_received: int = Field(
+        1, ge=1, le=50, description="Received fields those servers write; results below the next came with the mail"
+    )
     bare_newlines: Literal["reject", "normalise"] | None = Field(
         None, description="stray CR, LF and NUL: default reject on inbound, normalise on filter and proxy"
     )
@@ -136,6 +158,12 @@ class ListenerConfig(Section):
                 ("trusted_peers",),
                 f"with {everyone[0]} everybody would be trusted (an open relay on a filter or proxy listener); "
                 "name your mail servers' networks, or set trust_everyone = true",
+            )
+        if self.trusted_authserv_ids and not self.trusted_peers and not self.address.startswith("unix:"):
+            yield Problem(
+                ("trusted_authserv_ids",),
+                "anybody could write such a field: name the mail servers that do, and that remove forged ones, in "
+                "trusted_peers",
             )
         if self.role == "inbound" and self.direction != "inbound":
             yield Problem(

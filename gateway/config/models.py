@@ -23,6 +23,7 @@ from pydantic import (
 from gateway.config.listener import ListenerConfig
 from gateway.config.next_hop import NextHopConfig
 from gateway.config.problems import (
+    Problem,
     SettingsError,
     Source,
     check_local_parts,
@@ -197,6 +198,15 @@ class Config(Section):
                 {role: getattr(self.routing, role) for role in ("hosted", "outbound", "own")},
             )
         )
+        problems += [
+            Problem(
+                ("listener", index, "trusted_authserv_ids"),
+                f'"{self.server.hostname}" is server.hostname: fields in our own name are removed as forged; '
+                "give the gateway or the server in front another name",
+            )
+            for index, listener in enumerate(self.listeners)
+            if self.server.hostname in listener.trusted_authserv_ids
+        ]
         if problems:
             raise SettingsError(problems)
         return self

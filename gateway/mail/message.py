@@ -8,6 +8,7 @@ from email.message import Message as ParsedMessage
 from types import MappingProxyType
 from typing import cast
 
+from gateway.mail.authentication_results import NO_SERVERS, Authentication, TrustedServers, read
 from gateway.mail.body import Body
 from gateway.mail.edits import NO_EDITS, Edits
 from gateway.mail.envelope import Envelope, Session
@@ -52,6 +53,7 @@ class Message:
     tags: Mapping[str, TagValue] = field(default_factory=lambda: MappingProxyType({}))
     edits: Edits = NO_EDITS
     parser: MimeParser = field(default=_no_parser, repr=False)
+    trusted_servers: TrustedServers = field(default=NO_SERVERS, repr=False)
 
     @property
     def headers(self) -> Headers:
@@ -59,6 +61,17 @@ class Message:
         found = self.__dict__.get("_headers")
         if found is None:
             found = self.__dict__["_headers"] = Headers(self.body.header_block)
+        return found
+
+    @property
+    def authentication(self) -> Authentication:
+        """What the trusted servers in front say about SPF, DKIM, DMARC and the rest (RFC 8601), read on first use.
+
+        Empty unless the listener has `trusted_authserv_ids`. See docs/admin/authentication-results.md.
+        """
+        found = self.__dict__.get("_authentication")
+        if found is None:
+            found = self.__dict__["_authentication"] = read(self.headers, self.trusted_servers)
         return found
 
     async def parsed(self) -> ParsedMessage | None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 
+from gateway.mail.authentication_results import FIELD as AUTHENTICATION_RESULTS
+from gateway.mail.authentication_results import authserv_id
 from gateway.mail.edits import Edits, Splice
 from gateway.mail.envelope import Envelope, Session
 from gateway.mail.headers import Field, Headers
@@ -20,10 +22,6 @@ NAMESPACE = "x-stellwerk-"
 LOOP_FIELD = "X-Stellwerk-Loop"
 LOOPS_ALLOWED = 1  # an address outside may forward a message back to us once
 _UNSAFE = re.compile(r"[^\x21-\x27\x2a-\x5b\x5d-\x7e]+")  # RFC 5322 ctext: no controls, spaces, parentheses, backslash
-# RFC 8601 2.2: comments may stand on both sides of the authserv-id, and it may be a quoted string.
-_AUTHSERV_ID = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s;"()]+)')
-_QUOTED_PAIR = re.compile(r"\\(.)")
-_LONGEST_COMMENT = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +77,8 @@ class Stamp:
         if field.name == LOOP_FIELD.lower():
             listener, digest = _mark(field)
             return not hmac.compare_digest(digest.encode(), self._digest(listener, message_id).encode())
-        if field.name == "authentication-results":
-            named = _authserv_id(field.value)
+        if field.name == AUTHENTICATION_RESULTS:
+            named = authserv_id(field.value)
             return named == self._hostname or (named is None and self._may_be_named_in(field.raw.lower()))
         return field.name.startswith(NAMESPACE)
 
@@ -95,35 +93,6 @@ class Stamp:
 def _mark(field: Field) -> list[str]:
     """Listener and digest of a loop stamp. What follows them may be the first line of a message that began folded."""
     return [*field.value.split(), "", ""][:2]
-
-
-def _authserv_id(value: str) -> str | None:
-    """Whom an Authentication-Results field speaks for, in lower case; None when a comment in front has no end."""
-    start = _after_comments(value[:_LONGEST_COMMENT])
-    if start is None:
-        return None
-    named = _AUTHSERV_ID.match(value, start)
-    if named is None:
-        return ""
-    quoted, plain = named.groups()
-    return (plain if quoted is None else _QUOTED_PAIR.sub(r"\1", quoted)).lower()
-
-
-def _after_comments(text: str) -> int | None:
-    """Where the first word stands behind white space and (nested) comments; None inside an open comment."""
-    depth = position = 0
-    while position < len(text):
-        character = text[position]
-        if depth and character == "\\":
-            position += 1
-        elif character == "(":
-            depth += 1
-        elif depth and character == ")":
-            depth -= 1
-        elif not depth and not character.isspace():
-            return position
-        position += 1
-    return None if depth else position
 
 
 def _message_id(block: bytes, lower: bytes) -> bytes:

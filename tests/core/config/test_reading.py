@@ -136,6 +136,18 @@ def test_a_right_configuration_is_read_and_knows_its_source() -> None:
             "s.toml:13: listener[1].trusted_peers[1]: found 'local'; expected a network, for example \"127.0.0.1/32\"",
         ),
         (
+            '[[listener]]\nname = "b"\naddress = "127.0.0.1:2526"\ntrusted_authserv_ids = ["mx.test"]',
+            "s.toml:11: listener[1].trusted_authserv_ids: anybody could write such a field",
+        ),
+        (
+            '[[listener]]\nname = "b"\naddress = "unix:/b"\ntrusted_authserv_ids = ["mx.test", "mx .test"]',
+            "s.toml:11: listener[1].trusted_authserv_ids[1]: found 'mx .test'; expected a name like mx.example.org",
+        ),
+        (
+            '[server]\nhostname="gw.test"\n[[listener]]\nname="b"\naddress="unix:/b"\ntrusted_authserv_ids=["GW.test"]',
+            's.toml:13: listener[1].trusted_authserv_ids: "gw.test" is server.hostname: fields in our own name',
+        ),
+        (
             '[routing]\nhosted = "mial"',
             's.toml:9: routing.hosted: "mial" is no next hop; there are: "mail"',
         ),
