@@ -9,15 +9,16 @@ from pathlib import Path
 from gateway.app import Gateway
 from gateway.config.models import Config
 from gateway.errors import StartupError
+from gateway.hooks.loader import LoadedPlugin
 from gateway.rights import cannot_write, own_name, user_name
 from gateway.store.engine import parse_url, sqlite_path
 
 
-async def check_plugins(config: Config) -> tuple[str, ...]:
-    """Load every plugin of the chain and let it go again. Their names. Raises `ConfigError` with every problem."""
+async def check_plugins(config: Config) -> tuple[LoadedPlugin, ...]:
+    """Load every plugin of the chain and let it go again. Raises `ConfigError` with every problem."""
     gateway = Gateway(config, role="cli", source=config.source.name if config.source else "configuration")
     try:
-        return tuple(plugin.name for plugin in gateway.plugins.plugins)
+        return gateway.plugins.plugins
     finally:
         await gateway.stop()
 

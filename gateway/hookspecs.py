@@ -35,7 +35,7 @@ Effect = HeaderEdit | Record | Job | Tag
 
 @hookspec
 def register(registry: Registry) -> None:
-    """Declare tags, job kinds, tables, migrations and checks. Runs once, before anything else; may not do I/O.
+    """Declare tags, job kinds, tables, migrations, checks and notes. Runs once, before anything else; may not do I/O.
 
     A failure refuses to start.
     """

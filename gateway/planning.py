@@ -124,8 +124,7 @@ class Planner:
     async def _rcpt(self, transaction: Transaction, recipient: Recipient, story: Story) -> Reply:
         arguments = {"transaction": transaction, "recipient": recipient}
         if self._runner.chain("smtp_rcpt_check"):
-            checked = await self._runner.until_rejection("smtp_rcpt_check", story, **arguments)
-            transaction.tag(checked.tags)
+            checked = await self._runner.until_rejection("smtp_rcpt_check", story, transaction.tag, **arguments)
             if checked.answer is not None:
                 return _reply(checked.answer)
         if self._runner.chain("smtp_rcpt_claim"):
@@ -181,8 +180,9 @@ class Planner:
             return Planned(message, None, refusal)
         try:
             if self._runner.chain("message_received"):
-                received = await self._runner.until_rejection("message_received", story, message=message)
-                transaction.tag(received.tags)
+                received = await self._runner.until_rejection(
+                    "message_received", story, transaction.tag, message=message
+                )
                 if received.answer is not None:
                     return Planned(message, None, _reply(received.answer))
             return await self._route_and_annotate(transaction, message, inspection, story)

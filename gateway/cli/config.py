@@ -34,8 +34,11 @@ def check(config_path: Path) -> None:
     listeners = ", ".join(listener.name for listener in configuration.listeners)
     click.echo(
         f"{config_path}: ok; listeners: {listeners}; next hops: {', '.join(configuration.next_hops)}; "
-        f"plugins: {', '.join(plugins) or 'none'}"
+        f"plugins: {', '.join(plugin.name for plugin in plugins) or 'none'}"
     )
+    for plugin in plugins:
+        for note in plugin.declared.notes:
+            click.echo(f"note: {plugin.name}: {note}")
 
 
 @config.command()

@@ -119,7 +119,8 @@ def _table_members(model: type[BaseModel], prefix: str) -> tuple[list[Setting], 
     tables: list[Table] = []
     for name, field in sorted(model.model_fields.items(), key=lambda item: item[0] != "kind"):
         key = f"{prefix}{key_name(name, field)}"
-        nested = list(_nested_tables(key, field.annotation))
+        # A field that says itself what it takes is one key; so a tree of conditions ends.
+        nested = [] if _said(field, "allowed") else list(_nested_tables(key, field.annotation))
         if nested:
             tables += nested
         elif key == "plugin":

@@ -1,4 +1,4 @@
-"""What plugins declare about themselves at `register`: tags, job kinds, tables, migrations, checks."""
+"""What plugins declare about themselves at `register`: tags, job kinds, tables, migrations, checks, notes."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ class Declarations:
     tables: dict[str, Table] = field(default_factory=dict)
     migrations: str = ""
     checks: dict[str, Check] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 class Registry:
@@ -61,6 +62,10 @@ class Registry:
     def check(self, name: str, function: Check) -> None:
         """Declare a check for `stellwerk doctor`: async, returns None or what is wrong and what to do."""
         self._add(self.declared.checks, name, function)
+
+    def note(self, text: str) -> None:
+        """Say what an administrator should know of these settings, right as they are; `config check` prints it."""
+        self.declared.notes.append(text)
 
     def _add(self, names: dict[str, Declared], name: str, value: Declared) -> None:
         if not _NAME.match(name):

@@ -30,6 +30,7 @@ log = logging.getLogger("stellwerk.plugins")
 MAX_EFFECTS = 1000
 Event = dict[str, Any]
 Story = list[Event]
+Note = Callable[[Mapping[str, TagValue]], None]
 
 _EFFECTS: tuple[type, ...] = (AddHeader, ReplaceHeader, RemoveHeader, Record, Job, Tag)
 _ANSWERS: dict[str, tuple[type, ...]] = {
@@ -101,14 +102,20 @@ class Runner:
         """The implementations of a hook; empty when no plugin has one."""
         return self._calls.get(hook, ())
 
-    async def until_rejection(self, hook: str, story: Story, **arguments: Any) -> Outcome:
-        """Tags of each plugin; the first Reply that rejects ends the chain. Raises `PluginFailure`."""
+    async def until_rejection(self, hook: str, story: Story, note: Note | None = None, **arguments: Any) -> Outcome:
+        """Tags of each plugin; the first Reply that rejects ends the chain. Raises `PluginFailure`.
+
+        `note` is told each plugin's tags before the next plugin is asked.
+        """
         outcome = Outcome()
         for call in self.chain(hook):
-            for item in await self.invoke(call, arguments, story) or ():
-                if isinstance(item, Tag):
-                    outcome.tags[f"{call.plugin}.{item.name}"] = item.value
-                elif outcome.answer is None and not item.is_accept:
+            answer = await self.invoke(call, arguments, story) or ()
+            tags = {f"{call.plugin}.{item.name}": item.value for item in answer if isinstance(item, Tag)}
+            outcome.tags |= tags
+            if note is not None and tags:
+                note(tags)
+            for item in answer:
+                if isinstance(item, Reply) and not item.is_accept and outcome.answer is None:
                     outcome.answer, outcome.plugin = item, call.plugin
             if outcome.answer is not None:
                 break

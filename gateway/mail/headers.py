@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from gateway.mail.encoded_words import decode_words
+
+MAX_TEXT_OCTETS = 65_536
 
 # RFC 5322 2.2: printable ASCII except the colon; white space before the colon is obsolete (4.5.8) and still seen.
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
@@ -26,6 +30,10 @@ class Field:
         """The unfolded text after the colon, without surrounding white space. Undecodable bytes become U+FFFD."""
         _, _, text = self.raw.partition(b":")
         return _FOLD.sub("", text.decode("utf-8", "replace")).strip()
+
+    def cut(self, octets: int) -> Field:
+        """The field with no more than its first `octets`."""
+        return self if len(self.raw) <= octets else replace(self, raw=self.raw[:octets])
 
 
 class Headers:
@@ -63,6 +71,19 @@ class Headers:
         """The value of the topmost field of that name, unfolded, or `default`."""
         field = self.first(name)
         return default if field is None else field.value
+
+    def texts(self, name: str, most: int = MAX_TEXT_OCTETS) -> list[str]:
+        """What a reader sees in every field of that name: encoded words (RFC 2047) are read.
+
+        At most `most` octets of all those fields together are looked at; a header may be a megabyte long.
+        """
+        found: list[str] = []
+        for field in self.all(name):
+            if most <= 0:
+                break
+            found.append(decode_words(field.cut(most).value))
+            most -= len(field.raw)
+        return found
 
     def count(self, name: str) -> int:
         return len(self.all(name))

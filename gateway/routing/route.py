@@ -18,6 +18,12 @@ class Redirect:
     rule: str = ""
     reason: str = ""
 
+    def __str__(self) -> str:
+        ways = ["keep"] if self.keep else []
+        if self.targets:
+            ways.append(f"redirect to {', '.join(map(str, self.targets))}")
+        return _told(" and ".join(ways), self.rule, self.reason)
+
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
@@ -27,6 +33,9 @@ class Deliver:
     rule: str = ""
     reason: str = ""
 
+    def __str__(self) -> str:
+        return _told(f"deliver via {self.via}", self.rule, self.reason)
+
 
 @dataclass(frozen=True, slots=True)
 class Hold:
@@ -35,6 +44,9 @@ class Hold:
     reason: str
     rule: str = ""
 
+    def __str__(self) -> str:
+        return _told("hold", self.rule, self.reason)
+
 
 @dataclass(frozen=True, slots=True)
 class Discard:
@@ -42,6 +54,9 @@ class Discard:
 
     reason: str
     rule: str = ""
+
+    def __str__(self) -> str:
+        return _told("discard", self.rule, self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +70,14 @@ class Refuse:
     def __post_init__(self) -> None:
         if self.reply.is_accept:
             raise ValueError("a recipient is refused with a 4xx or 5xx reply")
+
+    def __str__(self) -> str:
+        return _told(f"refuse with {self.reply}", self.rule, self.reason)
+
+
+def _told(what: str, rule: str, reason: str) -> str:
+    """How explain and trace show an answer."""
+    return what + (f", rule {rule}" if rule else "") + (f" ({reason})" if reason else "")
 
 
 Route = Redirect | Deliver | Hold | Discard | Refuse

@@ -7,7 +7,7 @@ from pathlib import Path
 from gateway.config.describe import as_markdown, as_text, describe
 from gateway.hooks.loader import settings_models
 
-SHIPPED = ("domain_check", "size_limit")
+SHIPPED = ("domain_check", "forwarding", "size_limit")
 PAGE = Path(__file__).parents[3] / "docs/admin/configuration.md"
 
 

@@ -1,0 +1,33 @@
+"""The settings of forwarding: its rules from the configuration file, in order."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pydantic import field_validator
+
+from gateway.api import Field, Settings
+from stellwerk_plugins.forwarding.rules import RedirectAction, Rule
+
+
+class ForwardingSettings(Settings):
+    """The rules, tried from top to bottom."""
+
+    rule: list[Rule] = Field([], description="rules in order")
+
+    @field_validator("rule")
+    @classmethod
+    def _ids_are_unique(cls, rules: list[Rule]) -> list[Rule]:
+        twice = [name for name, count in Counter(rule.id for rule in rules).items() if count > 1]
+        if twice:
+            raise ValueError(f'two rules are called "{twice[0]}"; give each its own id')
+        return rules
+
+    def targets(self) -> list[tuple[Rule, str]]:
+        """Every address that a rule sends mail to, with the rule."""
+        return [
+            (rule, target)
+            for rule in self.rule
+            if isinstance(rule.then, RedirectAction)
+            for target in rule.then.targets
+        ]

@@ -1,0 +1,171 @@
+"""Turns a condition into a function of a message and a recipient. It sees header and envelope, never the content."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.api import Address, Message
+from stellwerk_plugins.forwarding.conditions import (
+    AllOf,
+    AnyOf,
+    ClientCondition,
+    Condition,
+    HeaderCondition,
+    Not,
+    RecipientCondition,
+    SenderCondition,
+    SizeCondition,
+    SubjectCondition,
+    TagCondition,
+    TextCondition,
+)
+from stellwerk_plugins.forwarding.texts import NULL_SENDER, compiled, compiled_glob, split_glob
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What conditions may ask about: one recipient of one message.
+
+    `known` keeps what was found out about the header, which is the same for all recipients of the message.
+    """
+
+    message: Message
+    recipient: Address
+    known: dict[int, bool] = field(default_factory=dict)
+
+
+Holds = Callable[[Facts], bool]
+_Fits = Callable[[str], bool]
+
+
+def holds(condition: Condition) -> Holds:
+    """The function that says whether `condition` holds."""
+    match condition:
+        case AllOf():
+            parts = [holds(each) for each in condition.conditions]
+            return lambda facts: all(part(facts) for part in parts)
+        case AnyOf():
+            parts = [holds(each) for each in condition.conditions]
+            return lambda facts: any(part(facts) for part in parts)
+        case Not():
+            inner = holds(condition.condition)
+            return lambda facts: not inner(facts)
+        case RecipientCondition():
+            fits_recipient = _address(condition)
+            return lambda facts: fits_recipient(facts.recipient)
+        case SenderCondition():
+            return _sender(condition)
+        case HeaderCondition():
+            return _once_a_message(_header(condition.name, condition))
+        case SubjectCondition():
+            return _once_a_message(_header("subject", condition))
+        case SizeCondition():
+            return _size(condition)
+        case ClientCondition():
+            return _client(condition)
+        case TagCondition():
+            return _tag(condition)
+
+
+def _once_a_message(function: Holds) -> Holds:
+    """A header may be a megabyte long and a message have a thousand recipients."""
+    key = id(function)
+
+    def kept(facts: Facts) -> bool:
+        found = facts.known.get(key)
+        if found is None:
+            found = facts.known[key] = function(facts)
+        return found
+
+    return kept
+
+
+def _address(condition: RecipientCondition | SenderCondition) -> Callable[[Address], bool]:
+    equals = frozenset(condition.equals)
+    globs = [tuple(compiled_glob(part) for part in split_glob(glob)) for glob in condition.glob]
+    patterns = [compiled(pattern) for pattern in condition.pattern]
+
+    def fits(local: str, domain: str) -> bool:
+        key = f"{local}@{domain}"
+        return (
+            key in equals
+            or any(of_local.search(local) and of_domain.search(domain) for of_local, of_domain in globs)
+            or any(pattern.search(key) for pattern in patterns)
+        )
+
+    def fits_either_form(address: Address) -> bool:
+        local = address.local.lower()
+        base, plus, _ = local.partition("+")
+        return fits(local, address.domain) or (bool(plus and base) and fits(base, address.domain))
+
+    return fits_either_form
+
+
+def _sender(condition: SenderCondition) -> Holds:
+    fits = _address(condition)
+    fits_null = NULL_SENDER in condition.equals
+
+    def function(facts: Facts) -> bool:
+        sender = facts.message.envelope.sender
+        return fits_null if sender is None else fits(sender)
+
+    return function
+
+
+def _header(name: str, condition: TextCondition) -> Holds:
+    fits = _any_of(condition)
+    return lambda facts: any(fits(text) for text in facts.message.headers.texts(name))
+
+
+def _any_of(condition: TextCondition) -> _Fits:
+    """How one text is compared. A header condition without a comparison takes every text."""
+    if condition.equals:
+        wanted = frozenset(text.casefold() for text in condition.equals)
+        return lambda text: text.casefold() in wanted
+    if condition.contains:
+        words = [word.casefold() for word in condition.contains]
+        return lambda text: _holds_one(text.casefold(), words)
+    patterns = [compiled_glob(glob) for glob in condition.glob] or [compiled(each) for each in condition.pattern]
+    return (lambda text: _matches_one(text, patterns)) if patterns else (lambda text: True)
+
+
+def _holds_one(text: str, words: Sequence[str]) -> bool:
+    return any(word in text for word in words)
+
+
+def _matches_one(text: str, patterns: Sequence[Any]) -> bool:
+    return any(pattern.search(text) for pattern in patterns)
+
+
+def _size(condition: SizeCondition) -> Holds:
+    least = condition.at_least_bytes or 0
+    most = condition.at_most_bytes
+    return lambda facts: least <= len(facts.message.body) and (most is None or len(facts.message.body) <= most)
+
+
+def _client(condition: ClientCondition) -> Holds:
+    networks = [ipaddress.ip_network(network) for network in condition.network]
+
+    def function(facts: Facts) -> bool:
+        try:
+            address = ipaddress.ip_address(facts.message.session.client.address)
+        except ValueError:  # a UNIX socket, or a client that the trusted peer does not know
+            return False
+        if isinstance(address, ipaddress.IPv6Address):
+            address = address.ipv4_mapped or address
+        return any(address in network for network in networks)
+
+    return function
+
+
+def _tag(condition: TagCondition) -> Holds:
+    def function(facts: Facts) -> bool:
+        found = facts.message.tags.get(condition.name)
+        if condition.value is None:
+            return found is not None and found is not False
+        return found == condition.value and type(found) is type(condition.value)
+
+    return function
