@@ -12,7 +12,6 @@ from gateway.api import Address, AddressError, Field
 
 MAX_CHARACTERS = 1000
 NULL_SENDER = "<>"
-_A_TEXT_OR_SEVERAL = {"allowed": "a text or a list of texts"}
 
 
 def compiled(pattern: str) -> Any:
@@ -80,7 +79,13 @@ def _glob_label(label: str) -> str:
 
 
 def _pattern(text: str) -> str:
-    compiled(text)
+    compiled(_filled(text))
+    return text
+
+
+def _filled(text: str) -> str:
+    if not text:
+        raise ValueError("expected a text that is not empty: an empty one is in every text")
     return text
 
 
@@ -105,14 +110,12 @@ def _target(text: str) -> str:
 
 
 Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]
-Texts = Annotated[list[Text], BeforeValidator(_one_or_several), Field(json_schema_extra=_A_TEXT_OR_SEVERAL)]
-WordTexts = Annotated[list[Annotated[Text, Field(min_length=1)]], BeforeValidator(_one_or_several)]
+Texts = Annotated[list[Text], BeforeValidator(_one_or_several)]
+WordTexts = Annotated[list[Annotated[Text, AfterValidator(_filled)]], BeforeValidator(_one_or_several)]
 Keys = Annotated[list[Annotated[Text, AfterValidator(_key)]], BeforeValidator(_one_or_several)]
 KeysOrNull = Annotated[list[Annotated[Text, AfterValidator(_key_or_null)]], BeforeValidator(_one_or_several)]
 AddressGlobs = Annotated[list[Annotated[Text, AfterValidator(_address_glob)]], BeforeValidator(_one_or_several)]
-Patterns = Annotated[
-    list[Annotated[Text, Field(min_length=1), AfterValidator(_pattern)]], BeforeValidator(_one_or_several)
-]
+Patterns = Annotated[list[Annotated[Text, AfterValidator(_pattern)]], BeforeValidator(_one_or_several)]
 Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], BeforeValidator(_one_or_several)]
 HeaderName = Annotated[Text, AfterValidator(_header_name)]
 Target = Annotated[Text, AfterValidator(_target)]
