@@ -27,6 +27,7 @@ COMMANDS: dict[str, _Entry] = {
     "trace": _Entry("gateway.cli.trace:trace", "Show what happened to a message."),
     "plugins": _Entry("gateway.cli.plugins:plugins", "Show every hook's chain of plugins; make and check one."),
     "config": _Entry("gateway.cli.config:config", "Check the configuration, or describe every setting."),
+    "demo": _Entry("gateway.cli.demo.command:demo", "Show a throw-away gateway at work, in under a minute."),
     "db": _Entry("gateway.cli.db:db", "Migrate the database, or show its revisions."),
     "doctor": _Entry("gateway.cli.doctor:doctor", "Check the whole installation."),
     "postfix": _Entry("gateway.cli.postfix:postfix", "Print tested Postfix configuration for this gateway."),
