@@ -102,7 +102,7 @@ class Runner:
         """The implementations of a hook; empty when no plugin has one."""
         return self._calls.get(hook, ())
 
-    async def until_rejection(self, hook: str, story: Story, note: Note | None = None, **arguments: Any) -> Outcome:
+    async def until_rejection(self, hook: str, story: Story, note: Note | None = None, /, **arguments: Any) -> Outcome:
         """Tags of each plugin; the first Reply that rejects ends the chain. Raises `PluginFailure`.
 
         `note` is told each plugin's tags before the next plugin is asked.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, model_validator
+from pydantic.config import JsonDict
 
 from gateway.api import Field, Settings
 from stellwerk_plugins.forwarding.texts import (
@@ -23,9 +24,9 @@ from stellwerk_plugins.forwarding.texts import (
 MAX_DEPTH = 10
 MAX_CONDITIONS = 200
 
-_LIST = {"allowed": "a list of conditions"}
-_TEXTS = {"allowed": "a text or a list of texts"}
-_PATTERNS = {"allowed": "an RE2 pattern or a list of them"}
+_LIST: JsonDict = {"allowed": "a list of conditions"}
+_TEXTS: JsonDict = {"allowed": "a text or a list of texts"}
+_PATTERNS: JsonDict = {"allowed": "an RE2 pattern or a list of them"}
 
 
 class Node(Settings):

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,7 +112,7 @@ def test_a_gateway_that_does_not_start_is_said_and_cleaned_up(
     temporary.mkdir()
     (files / "conf" / "stellwerk.toml").write_text("[server]\nworkers = 0\n")
     monkeypatch.setattr(demo_stage, "FILES", files)
-    monkeypatch.setattr(demo_stage.tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     ran = run(capsys, monkeypatch, "demo")
     assert ran.status == 1
     assert ran.errors.startswith("the gateway of the demo did not start; it said:\nconf/stellwerk.toml")
