@@ -45,7 +45,7 @@ def test_for_a_person(
     assert told[:2] == ["second\tlocal\ttempfail\t2.5\tshadow\t", "first\tlocal\tskip\t10.0\tlive\tfirst.seen"]
     assert "message_received\tsecond -> first" in told
     assert "plan_review\tfirst" in told
-    assert "not in the chain: domain_check, size_limit" in told[-1]
+    assert "not in the chain: domain_check, forwarding, size_limit" in told[-1]
     assert not (tmp_path / "test.db").exists()
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.api import Message, Plugin, hookimpl
+from gateway.api import Message, Plugin, Settings, hookimpl
 
 
-class Fragile(Plugin):
+class Fragile(Plugin[Settings]):
     """Breaks on purpose."""
 
     @hookimpl
