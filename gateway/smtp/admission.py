@@ -21,30 +21,13 @@ class Admission:
 
     __slots__ = ("_keys", "_limits")
 
-    def __init__(self, limits: ConnectionLimits) -> None:
+    def __init__(self, limits: ConnectionLimits, keys: tuple[str, str] | None) -> None:
         self._limits = limits
-        self._keys: tuple[str, str] | None = None
-
-    def attribute(self, address: str, *, trusted: bool) -> Reply | None:
-        """Count the connection as one of this client's, or give the refusal; it stays admitted either way.
-
-        For a connection through a proxy this is the second step: whose it is stands in the PROXY header.
-        """
-        limits = self._limits
-        limits.uncount(self._keys)
-        self._keys = None
-        if trusted:
-            return None
-        outcome = limits.count(address)
-        if isinstance(outcome, Reply):
-            return outcome
-        self._keys = outcome
-        return None
+        self._keys = keys
 
     def release(self) -> None:
         """The connection is closed. Call it once."""
-        self._limits.uncount(self._keys)
-        self._limits.closed()
+        self._limits.closed(self._keys)
 
 
 class ConnectionLimits:
@@ -64,18 +47,21 @@ class ConnectionLimits:
         """Whether connections are so nearly all taken that untrusted clients get less time and fewer errors."""
 
     def admit(self, address: str, *, trusted: bool) -> Admission | Reply:
-        """Count a new connection in, or give the refusal."""
+        """Count a new connection in, or give the refusal.
+
+        `address` is the client's: of a connection through a proxy what the PROXY header says. Trusted clients are
+        counted in the total only.
+        """
         if self.open >= (self._listener.max_connections if trusted else self._untrusted):
             return TOO_MANY_CONNECTIONS
-        admission = Admission(self)
-        refusal = admission.attribute(address, trusted=trusted)
-        if refusal is not None:
-            return refusal
+        keys = None if trusted else self._count(address)
+        if isinstance(keys, Reply):
+            return keys
         self._opened()
-        return admission
+        return Admission(self, keys)
 
-    def count(self, address: str) -> tuple[str, str] | Reply:
-        """For `Admission`: count an untrusted client's connection, or give the refusal."""
+    def _count(self, address: str) -> tuple[str, str] | Reply:
+        """Client and network that the connection was counted for, or the refusal."""
         listener = self._listener
         if self._rates is not None and (refusal := self._rates.connection(address)) is not None:
             return refusal
@@ -89,14 +75,6 @@ class ConnectionLimits:
         self._networks[network] += 1
         return client, network
 
-    def uncount(self, keys: tuple[str, str] | None) -> None:
-        """For `Admission`: undo `count`."""
-        if keys is not None:
-            for counter, key in zip((self._clients, self._networks), keys, strict=True):
-                counter[key] -= 1
-                if not counter[key]:
-                    del counter[key]
-
     def _opened(self) -> None:
         self.open += 1
         if not self.stressed and self.open >= self._stress_mark:
@@ -109,8 +87,13 @@ class ConnectionLimits:
                 self._listener.stress_timeout_seconds,
             )
 
-    def closed(self) -> None:
+    def closed(self, keys: tuple[str, str] | None) -> None:
         """For `Admission`: one connection less."""
+        if keys is not None:
+            for counter, key in zip((self._clients, self._networks), keys, strict=True):
+                counter[key] -= 1
+                if not counter[key]:
+                    del counter[key]
         self.open -= 1
         if self.stressed and self.open < self._calm_mark:
             self.stressed = False

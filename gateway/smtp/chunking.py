@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from gateway.mail.reply import BAD_ARGUMENT, CHUNK_TAKEN, CHUNKS_REFUSED, NOT_IMPLEMENTED, Reply
 from gateway.mail.transaction import Transaction
 from gateway.smtp.connection import GoodbyeError
+from gateway.smtp.conversation import MAX_COMMAND
 from gateway.smtp.intake import MessageIntake
 from gateway.smtp.pace import Pace
 from gateway.smtp.transfer import MessageTransfer
@@ -30,7 +31,7 @@ class Chunk:
 
 def read_chunk(line: bytes) -> Chunk | None:
     """A BDAT command with its line end. None when it does not tell how many octets follow."""
-    found = _COMMAND.fullmatch(line)
+    found = _COMMAND.fullmatch(line) if len(line) <= MAX_COMMAND else None
     return None if found is None else Chunk(int(found[1]), found[2] is not None)
 
 

@@ -81,19 +81,6 @@ def test_a_twentieth_is_kept_for_trusted_peers() -> None:
     refused(connections, "10.0.0.1", trusted=True)
 
 
-def test_a_connection_through_a_proxy_counts_as_its_clients() -> None:
-    connections = limits(max_connections_per_client=1)
-    through = [admitted(connections, "10.0.0.1", trusted=True) for _ in range(3)]
-    assert through[0].attribute("192.0.2.1", trusted=False) is None
-    assert str(through[1].attribute("192.0.2.1", trusted=False)).startswith("421 4.7.0")
-    assert through[2].attribute("192.0.2.2", trusted=False) is None
-    refused(connections, "192.0.2.1")
-    for admission in through:
-        admission.release()
-    assert connections.open == 0
-    admitted(connections, "192.0.2.1")
-
-
 def test_counting_leaves_nothing_behind() -> None:
     connections = limits()
     for number in range(300):
