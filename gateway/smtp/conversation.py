@@ -26,6 +26,7 @@ class Conversation(Connection):
     def __init__(self, service: Service, client: Client) -> None:
         super().__init__(service)
         self.mail_session: Session = service.new_session(client)
+        self._peer_trusted = self.mail_session.trusted
         self._transaction: Transaction | None = None
         self._recipients_named = 0
         self._refused_recipients = False
@@ -41,16 +42,16 @@ class Conversation(Connection):
 
     @property
     def _allowance(self) -> Allowance:
-        return self.service.allowance(trusted=self.mail_session.trusted)
+        return self.service.allowance(trusted=self._peer_trusted)
 
     @property
     def _rates(self) -> Rates | None:
         """None for whom no rate is limited."""
-        return None if self.mail_session.trusted else self.service.rates
+        return None if self._peer_trusted else self.service.rates
 
     def hurry(self, latest: float) -> None:
         """The listener is under stress: an untrusted client that we wait for has until `latest`, a loop time."""
-        if self.deadline != NEVER and not self.mail_session.trusted:
+        if self.deadline != NEVER and not self._peer_trusted:
             self.deadline = latest
 
     def _confirm(self, consumed: int) -> None:
