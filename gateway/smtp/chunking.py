@@ -43,14 +43,20 @@ class ChunkTransfer(MessageTransfer):
 
     async def take_chunk(self, line: bytes) -> None:
         """BDAT: `line` is the command, the octets of the chunk follow."""
+        chunk = read_chunk(line) if line.endswith(b"\r\n") or self.service.normalises_newlines else None
         if not self.service.listener.chunking:
-            raise GoodbyeError(NOT_IMPLEMENTED)
-        chunk = read_chunk(line)
-        if chunk is None or not (line.endswith(b"\r\n") or self.service.normalises_newlines):
-            raise GoodbyeError(BAD_ARGUMENT.says("expected BDAT, the number of octets that follow, and maybe LAST"))
+            raise self._out_of_step(line, NOT_IMPLEMENTED)
+        if chunk is None:
+            raise self._out_of_step(
+                line, BAD_ARGUMENT.says("expected BDAT, the number of octets that follow, and maybe LAST")
+            )
         if chunk.size < _WORTH_A_COMMAND and not chunk.last:
             self._count_idle()
         await self._in_step(self._take(chunk))
+
+    def _out_of_step(self, line: bytes, reply: Reply) -> GoodbyeError:
+        self._note(line, reply)
+        return GoodbyeError(reply)
 
     async def _take(self, chunk: Chunk) -> None:
         transaction = self._transaction

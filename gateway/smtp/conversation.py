@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import replace
 
 from gateway.mail.envelope import Client, Session
-from gateway.mail.reply import Reply
+from gateway.mail.reply import SHUTTING_DOWN, Reply
 from gateway.mail.transaction import Transaction
 from gateway.smtp.connection import NEVER, Connection, GoodbyeError
 from gateway.smtp.intake import MessageIntake
@@ -91,6 +91,13 @@ class Conversation(Connection):
         if farewell is not None:
             raise GoodbyeError(farewell)
         self._say(self._tagged(reply))
+
+    def _say_farewell(self, reply: Reply) -> None:
+        """The last words. A limit that ended the conversation stands in the log, or in a transaction's story."""
+        if reply.code == 421 and reply is not SHUTTING_DOWN and not reply.text.endswith("]"):
+            session = self.mail_session
+            log.info("%s %s client=%s closed: %s", self._id, session.listener, session.client.address, reply)
+        self._say(reply if reply.is_accept else self._tagged(reply))
 
     def _note(self, line: bytes, reply: Reply) -> None:
         """Keep a command that was refused for its words, so that the id in the reply leads somewhere."""

@@ -74,7 +74,7 @@ class SmtpServer(ChunkTransfer):
             await self._greet()
             await self._handle_client()
         except GoodbyeError as goodbye:
-            self._say(goodbye.reply if goodbye.reply.is_accept else self._tagged(goodbye.reply))
+            self._say_farewell(goodbye.reply)
         except ClientGoneError:
             pass
         except Exception:

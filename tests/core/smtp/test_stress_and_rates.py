@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
+import pytest
+
 from tests.core.smtp.conftest import StartEdge
 
 
@@ -47,3 +51,18 @@ async def test_message_and_recipient_rates(start_edge: StartEdge) -> None:
         await trusted.reply()
         for _ in range(3):
             assert (await trusted.say("EHLO front.test", "MAIL FROM:<>")).startswith("250 ")
+
+
+async def test_who_was_sent_away_stands_in_the_log(start_edge: StartEdge, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "gateway.smtp")
+    edge = await start_edge(max_errors=1, command_timeout_seconds=0.2)
+    for commands in (["FOO", "FOO"], ["MAIL FROM:<>"], ["BDAT x"]):
+        async with await edge.greeted() as client:
+            await client.say(*commands)
+            assert await client.is_closed() or await client.is_closed()
+    lines = [record.getMessage().partition(" ")[2] for record in caplog.records]
+    assert lines == [
+        "mx client=127.0.0.1 closed: 421 4.7.0 too many errors",
+        "mx client=127.0.0.1 closed: 421 4.4.2 too slow",
+        "mx client=127.0.0.1 BDAT x: 501 5.5.4 expected BDAT, the number of octets that follow, and maybe LAST",
+    ]
