@@ -111,7 +111,11 @@ def session_json(session: Session) -> dict[str, Any]:
         "ident": client.ident,
         "source": client.source,
         "forwarded": client.forwarded,
+        "client_login": client.login,
         "tls": session.tls,
+        "cipher": session.cipher,
+        "proxy": session.proxy,
+        "destination": session.destination,
     }
     return {key: value for key, value in facts.items() if value}
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from datetime import UTC, datetime
 
 from gateway.app import Gateway, Identity
+from gateway.certificates import check_certificates, server_context
 from gateway.checking import check_plugins, check_spool, check_store_files
 from gateway.config.models import Config
 from gateway.hooks.runner import running_now
@@ -24,6 +26,7 @@ class GatewayWork:
     def __init__(self, description: WorkerDescription, config: Config) -> None:
         self._config = config
         self._sockets = [(one.listener, socket.socket(fileno=one.fd)) for one in description.sockets]
+        self._certificates = {each.listener: each for each in description.certificates}
         self._servers: list[ListenerServer] = []
         self._gateway = Gateway(
             config,
@@ -43,8 +46,11 @@ class GatewayWork:
         for name, sock in self._sockets:
             listener = config.listener(name)
             assert listener is not None
+            certificate = self._certificates.get(name)
+            tls = None if certificate is None else server_context(listener, certificate)
+            limits, hostname = config.limits, config.server.hostname
             self._servers.append(
-                await serve(listener, config.limits, config.spool, config.server.hostname, sock, self._gateway.pipeline)
+                await serve(listener, limits, config.spool, hostname, sock, self._gateway.pipeline, tls)
             )
 
     async def stop(self, drain_seconds: float) -> None:
@@ -61,10 +67,12 @@ class GatewayWork:
 class CheckWork:
     """Loads configuration and plugins, tries spool and database file, with the rights that other workers will have."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, description: WorkerDescription, config: Config) -> None:
         self._config = config
+        self._certificates = description.certificates
 
     async def start(self) -> None:
+        check_certificates(self._config, self._certificates, datetime.now(UTC))
         await check_plugins(self._config)
         check_spool(self._config.spool)
         check_store_files(self._config.store.url)
@@ -74,7 +82,7 @@ class CheckWork:
 
 
 def make_work(description: WorkerDescription, config: Config) -> Work:
-    return CheckWork(config) if description.role == "check" else GatewayWork(description, config)
+    return CheckWork(description, config) if description.role == "check" else GatewayWork(description, config)
 
 
 if __name__ == "__main__":

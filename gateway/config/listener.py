@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from gateway.config.addresses import is_loopback, parse_socket_address
 from gateway.config.problems import Problem, SettingsError
-from gateway.config.section import Networks, Section
+from gateway.config.section import FilePath, Networks, Section
 from gateway.mail.envelope import BEHIND_A_MAIL_SERVER, Role
 
 
@@ -50,11 +50,33 @@ class ListenerConfig(Section):
         description="where it listens; a UNIX socket has mode 0660",
         json_schema_extra={"allowed": '"host:port", "[ipv6]:port" or "unix:/path"'},
     )
-    tls: Literal["none"] = Field("none", description="only none: this version speaks no TLS")
+    tls: Literal["none", "starttls", "required", "implicit"] = Field(
+        "none",
+        description="starttls: offered; required: no mail before STARTTLS; implicit: TLS from the first octet",
+    )
+    tls_certificate: FilePath | None = Field(
+        None, description="PEM file with the certificate and its chain; read at start and at each reload"
+    )
+    tls_key: FilePath | None = Field(
+        None,
+        description="PEM file with the key, not readable for everybody; default: in tls_certificate",
+    )
+    tls_min_version: Literal["1.2", "1.3"] = Field("1.2", description="oldest version of TLS that is spoken")
+    tls_client_ca: FilePath | None = Field(
+        None, description="PEM file with the authority that every client's certificate must come from"
+    )
+    tls_handshake_seconds: float = Field(30, gt=0, le=30, description="for the whole handshake")
     trusted_peers: Networks = Field(
         [], description="networks whose clients may use XFORWARD and are free of per-client limits"
     )
-    trust_everyone: bool = Field(False, description="allow trusted_peers that cover the whole Internet")
+    xclient: bool = Field(False, description="trusted peers may also use XCLIENT: speak in the name of any client")
+    proxy_protocol: bool = Field(
+        False, description="every connection begins with a PROXY header, version 1 or 2, from one of trusted_proxies"
+    )
+    trusted_proxies: Networks = Field([], description="networks of the load balancers that send the PROXY header")
+    trust_everyone: bool = Field(
+        False, description="allow trusted_peers or trusted_proxies that cover the whole Internet"
+    )
     trusted_authserv_ids: AuthservIds = Field(
         [],
         description="whose Authentication-Results count, as the mail servers in trusted_peers name themselves in them",
@@ -67,8 +89,8 @@ class ListenerConfig(Section):
     )
     trust_network: bool = Field(
         False,
-        description="allow a filter or proxy listener beyond loopback: nothing but their address proves who the peers "
-        "are",
+        description="allow a filter or proxy listener, xclient or proxy_protocol beyond loopback without "
+        "tls_client_ca: nothing but their address proves who the peers are",
     )
     max_message_bytes: int | None = Field(None, gt=0, description="overrides limits.max_message_bytes here")
     max_recipients: int = Field(1000, ge=100, description="recipients of one transaction (RFC 5321 4.5.3.1.8: 100)")
@@ -152,13 +174,6 @@ class ListenerConfig(Section):
         return self
 
     def _contradictions(self) -> Iterator[Problem]:
-        everyone = [n for n in self.trusted_peers if ipaddress.ip_network(n, strict=False).prefixlen < 4]
-        if everyone and not self.trust_everyone:
-            yield Problem(
-                ("trusted_peers",),
-                f"with {everyone[0]} everybody would be trusted (an open relay on a filter or proxy listener); "
-                "name your mail servers' networks, or set trust_everyone = true",
-            )
         if self.trusted_authserv_ids and not self.trusted_peers and not self.address.startswith("unix:"):
             yield Problem(
                 ("trusted_authserv_ids",),
@@ -173,14 +188,57 @@ class ListenerConfig(Section):
             yield Problem(
                 ("protocol",), 'role "proxy" wants protocol = "smtp": before its queue Postfix speaks no LMTP'
             )
-        if self.role in BEHIND_A_MAIL_SERVER and not self.address.startswith("unix:"):
-            if not self.trusted_peers:
+        yield from self._tls_contradictions()
+        yield from self._trust_contradictions()
+        if not is_loopback(self.address) and not self.trust_network:
+            yield from self._exposures()
+
+    def _tls_contradictions(self) -> Iterator[Problem]:
+        if self.tls == "none":
+            for key in ("tls_certificate", "tls_key", "tls_client_ca"):
+                if getattr(self, key) is not None:
+                    yield Problem((key,), f'{key} is of no use with tls = "none"; set tls = "starttls"')
+            return
+        if self.tls_certificate is None:
+            yield Problem(("tls",), f'tls = "{self.tls}" needs tls_certificate, and tls_key if that is another file')
+        if self.tls_client_ca is not None and self.tls == "starttls":
+            yield Problem(
+                ("tls_client_ca",), 'clients could leave TLS out; certificates need tls = "required" or "implicit"'
+            )
+
+    def _trust_contradictions(self) -> Iterator[Problem]:
+        for key in ("trusted_peers", "trusted_proxies"):
+            everyone = [n for n in getattr(self, key) if ipaddress.ip_network(n, strict=False).prefixlen < 4]
+            if everyone and not self.trust_everyone:
                 yield Problem(
-                    ("role",), f'role "{self.role}" takes mail for any domain: name the mail servers in trusted_peers'
+                    (key,),
+                    f"with {everyone[0]} everybody would be trusted (an open relay on a filter or proxy listener); "
+                    "name your own servers' networks, or set trust_everyone = true",
                 )
-            if not is_loopback(self.address) and not self.trust_network:
-                yield Problem(
-                    ("address",),
-                    f'role "{self.role}" on {self.address} can be reached from the network, and this version speaks no '
-                    "TLS: listen on loopback or a UNIX socket, or set trust_network = true",
-                )
+        is_unix = self.address.startswith("unix:")
+        if self.role in BEHIND_A_MAIL_SERVER and not self.trusted_peers and not is_unix:
+            yield Problem(
+                ("role",), f'role "{self.role}" takes mail for any domain: name the mail servers in trusted_peers'
+            )
+        if self.xclient and not self.trusted_peers and not is_unix:
+            yield Problem(("xclient",), "nobody may use it: name the mail servers in trusted_peers")
+        if self.proxy_protocol and not self.trusted_proxies and not is_unix:
+            yield Problem(("proxy_protocol",), "nobody may send the header: name the load balancers in trusted_proxies")
+        if self.trusted_proxies and not self.proxy_protocol:
+            yield Problem(("trusted_proxies",), "of no use without proxy_protocol = true")
+
+    def _exposures(self) -> Iterator[Problem]:
+        """What beyond loopback nothing but an address would protect."""
+        what = f'role "{self.role}"' if self.role in BEHIND_A_MAIL_SERVER else "xclient" if self.xclient else ""
+        if what and self.tls_client_ca is None:
+            yield Problem(
+                ("address",),
+                f"{what} on {self.address} can be reached from the network: listen on loopback or a UNIX socket, "
+                "demand certificates (tls_client_ca), or set trust_network = true",
+            )
+        if self.proxy_protocol:
+            yield Problem(
+                ("address",),
+                f"proxy_protocol on {self.address} can be reached from the network, and the header comes before any "
+                "certificate: listen on loopback or a UNIX socket, or set trust_network = true",
+            )

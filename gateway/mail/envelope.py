@@ -16,10 +16,11 @@ Direction = Literal["inbound", "outbound"]
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who delivers to us: the socket's peer, or what a trusted peer said by XFORWARD (then `forwarded` is true).
+    """Who delivers to us: the socket's peer, or what a trusted peer said by XFORWARD or XCLIENT (then `forwarded`).
 
     `address` is a plain IPv4 or IPv6 address, `unix` for a UNIX socket, empty when a trusted peer says it is unknown.
     `ident` is the trusted peer's own id of the message (behind Postfix: its queue id). `source` is LOCAL, REMOTE or "".
+    `login` is with which name the client logged in there (XCLIENT).
     """
 
     address: str
@@ -30,11 +31,18 @@ class Client:
     ident: str = ""
     source: str = ""
     forwarded: bool = False
+    login: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One connection as the hooks see it. `peer` is the socket's other end, `client` whom the mail is from."""
+    """One connection as the hooks see it. `peer` is its other end, `client` whom the mail is from.
+
+    `peer` is the socket's other end; behind a load balancer (PROXY protocol) the balancer's client, and `proxy` the
+    address of the balancer. `destination` is the address that a client elsewhere connected to, where that was told.
+    `trusted`: the client is one of `trusted_peers`. `tls` is the version of TLS, "TLSv1.3", empty without; `cipher` the
+    suite by its OpenSSL name.
+    """
 
     id: str
     listener: str
@@ -47,6 +55,9 @@ class Session:
     esmtp: bool = True
     trusted: bool = False
     tls: str = ""
+    cipher: str = ""
+    proxy: str = ""
+    destination: str = ""
     tags: dict[str, str | int | bool] = field(default_factory=dict, repr=False, compare=False)
     """What `smtp_connect` said; every transaction of the connection begins with it. For the core to write."""
 

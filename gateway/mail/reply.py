@@ -82,6 +82,7 @@ CHUNK_TAKEN = Reply(250, "2.0.0", "chunk taken")
 GOODBYE = Reply(221, "2.0.0", "goodbye")
 CANNOT_VERIFY = Reply(252, "2.0.0", "cannot verify, send a message and see")
 XFORWARD_OK = Reply(250, "2.0.0", "ok")
+TLS_READY = Reply(220, "2.0.0", "ready to start TLS")
 
 # Size and space
 TOO_BIG = Reply(552, "5.3.4", "message is too big")
@@ -142,3 +143,5 @@ BAD_ARGUMENT = Reply(501, "5.5.4", "bad argument")
 BAD_PARAMETER = Reply(555, "5.5.4", "parameter not recognised or not supported")
 NO_VALID_RECIPIENTS = Reply(554, "5.5.1", "no valid recipients")
 XFORWARD_DENIED = Reply(550, "5.7.0", "XFORWARD is not for this client")
+XCLIENT_DENIED = Reply(550, "5.7.0", "XCLIENT is not for this client")
+TLS_NEEDED = Reply(530, "5.7.0", "Must issue a STARTTLS command first")

@@ -49,7 +49,7 @@ class Stamp:
         recipient = f"\r\n\tfor <{envelope.recipients[0].address}>" if len(envelope.recipients) == 1 else ""
         return (
             f"Received: from {helo} ({host})\r\n"
-            f"\tby {self._hostname} (Stellwerk) with {_protocol(session, envelope)} id {transaction_id}"
+            f"\tby {self._hostname} (Stellwerk) with {_protocol(session, envelope)}{_tls(session)} id {transaction_id}"
             f"{recipient};\r\n\t{_date(int(at))}"
         )
 
@@ -125,6 +125,10 @@ def _protocol(session: Session, envelope: Envelope) -> str:
     else:
         name = "UTF8SMTP" if envelope.parameters.smtputf8 else "ESMTP"
     return f"{name}S" if session.tls else name
+
+
+def _tls(session: Session) -> str:
+    return f" ({' '.join(filter(None, (session.tls, _word(session.cipher))))})" if session.tls else ""
 
 
 @lru_cache(maxsize=4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import ssl
 from typing import cast
 
 from aiosmtpd.smtp import SMTP
@@ -16,6 +17,7 @@ from gateway.smtp.session import Service
 NEVER = math.inf
 LINGER_SECONDS = 1.0  # for the client to read our last words before the socket goes away
 LINGER_BYTES = 128 * 1024
+TLS_FAREWELL_SECONDS = 1.0  # for the client's answer to the end of TLS (RFC 8446 6.1)
 
 
 class GoodbyeError(Exception):
@@ -47,6 +49,9 @@ class Connection(SMTP):
         self.processing: Transaction | None = None
         """The complete message that is being worked on."""
         self.draining = False
+        self.tls: ssl.SSLObject | None = None
+        """The other end of the encryption, once there is any."""
+        self._shaking_hands = False
         self._out: list[bytes] = []
         self._writable: asyncio.Future[None] | None = None
         self._interruption: Reply | None = None
@@ -55,6 +60,7 @@ class Connection(SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        self.tls = transport.get_extra_info("ssl_object")
         self.incoming.attach(self.transport)
 
     def data_received(self, data: bytes) -> None:
@@ -62,7 +68,8 @@ class Connection(SMTP):
 
     def eof_received(self) -> bool:
         self.incoming.feed_eof()
-        return True  # a client that has closed its side may still want our reply
+        # A client that has closed its side may still want our reply. TLS knows no half-closed connection.
+        return self.tls is None
 
     def connection_lost(self, error: Exception | None) -> None:
         self.transport = None
@@ -97,7 +104,9 @@ class Connection(SMTP):
     def drain(self) -> None:
         """End the conversation; a transaction that has begun is finished first."""
         self.draining = True
-        if not self.has_transaction:
+        if self._shaking_hands:
+            self.abort()
+        elif not self.has_transaction:
             self._interrupt(SHUTTING_DOWN)
 
     def cut(self) -> None:
@@ -118,6 +127,41 @@ class Connection(SMTP):
         self.incoming.wake()
 
     # For the conversation
+
+    async def _start_tls(self, context: ssl.SSLContext, seconds: float) -> None:
+        """The server's side of a handshake. Raises `ClientGoneError` when it fails; then nothing more can be said.
+
+        What the client has sent until now is forgotten: it came before the encryption, from whomever (RFC 3207 4.2).
+        """
+        plain = self.transport
+        if plain is None or plain.is_closing():
+            raise ClientGoneError
+        self._flush()
+        self.incoming.begin_anew()
+        self.resume_writing()  # from here on it is the encryption that the transport asks to wait
+        encrypted = None
+        self._shaking_hands = True
+        try:
+            encrypted = await self.service.loop.start_tls(
+                plain,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=seconds,
+                ssl_shutdown_timeout=TLS_FAREWELL_SECONDS,
+            )
+        except OSError as error:
+            self._handshake_failed(error)
+        finally:
+            self._shaking_hands = False
+        if encrypted is None:  # also when the connection was lost in between
+            plain.abort()
+            self.transport = None
+            raise ClientGoneError
+        self.connection_made(encrypted)
+
+    def _handshake_failed(self, error: OSError) -> None:
+        """For the log of whoever knows the client."""
 
     def _say(self, reply: Reply) -> None:
         """Queue a reply; replies to pipelined commands leave together."""
@@ -161,14 +205,18 @@ class Connection(SMTP):
     async def _hang_up(self) -> None:
         """Close so that the client gets our last words: a socket closed with unread input would reset them away."""
         self._flush()
-        if self.transport is not None and not self.incoming.buffered and not self.transport.get_write_buffer_size():
-            self.transport.close()
+        transport = self.transport
+        is_done = self.tls is None and not self.incoming.buffered
+        if transport is not None and is_done and not transport.get_write_buffer_size():
+            transport.close()
             return
         self._interruption = None
         self.deadline = self.service.loop.time() + LINGER_SECONDS
         discarded = 0
-        if self.transport is not None and not self.incoming.ended:
-            self.transport.write_eof()
+        if transport is not None and self.tls is not None:
+            transport.close()
+        elif transport is not None and not self.incoming.ended:
+            transport.write_eof()
         while self.transport is not None and self._interruption is None and discarded <= LINGER_BYTES:
             if self.incoming.ended and not self.transport.get_write_buffer_size():
                 break

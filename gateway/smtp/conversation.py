@@ -26,7 +26,10 @@ class Conversation(Connection):
     def __init__(self, service: Service, client: Client) -> None:
         super().__init__(service)
         self.mail_session: Session = service.new_session(client)
+        self._at_connect = self.mail_session
+        # By whom the connection is. What XCLIENT says does not change it, or the first one would be the last.
         self._peer_trusted = self.mail_session.trusted
+        self._unforwarded = client
         self._transaction: Transaction | None = None
         self._recipients_named = 0
         self._refused_recipients = False
@@ -54,6 +57,20 @@ class Conversation(Connection):
         if self.deadline != NEVER and not self._peer_trusted:
             self.deadline = latest
 
+    def came_through(self, proxy: str, destination: str) -> None:
+        """A load balancer brought the client, who had connected to `destination` ("" if that was not told)."""
+        self._at_connect = self.mail_session = replace(self.mail_session, proxy=proxy, destination=destination)
+
+    def _note_encryption(self) -> None:
+        """TLS has begun: nothing that was said before it counts any more (RFC 3207 4.2)."""
+        if self.tls is not None:
+            version, cipher = self.tls.version() or "", self.tls.cipher()
+            self.mail_session = replace(self._at_connect, tls=version, cipher=cipher[0] if cipher else "")
+
+    def _handshake_failed(self, error: OSError) -> None:
+        session = self.mail_session
+        log.info("%s %s client=%s TLS failed: %s", session.id, session.listener, session.client.address, error)
+
     def _confirm(self, consumed: int) -> None:
         """A command has come that began behind so many octets: the client has seen what was answered before them."""
         while self._answered and self._answered[0][0] <= consumed:
@@ -74,7 +91,7 @@ class Conversation(Connection):
         self._refused_recipients = False
         if self._forwarded:
             self._forwarded = {}
-            self.mail_session = replace(self.mail_session, client=self.mail_session.peer)
+            self.mail_session = replace(self.mail_session, client=self._unforwarded)
 
     # Replies
 

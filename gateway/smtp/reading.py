@@ -78,6 +78,14 @@ class Incoming:
             self._transport.pause_reading()
         self.wake()
 
+    def begin_anew(self) -> None:
+        """Forget what nobody has looked at; what comes next comes from another transport. The counts go on."""
+        self._blocks.clear()
+        self._head, self._position = b"", 0
+        self.buffered = self._overlong = 0
+        self._paused = False
+        self._transport = None
+
     def feed_eof(self) -> None:
         self.ended = True
         self.wake()

@@ -18,6 +18,7 @@ from typing import ClassVar
 
 from gateway.mail.envelope import BEHIND_A_MAIL_SERVER, Client, Recipient
 from gateway.mail.reply import (
+    BAD_ARGUMENT,
     BAD_SEQUENCE,
     CANNOT_VERIFY,
     FLUSHED,
@@ -33,9 +34,12 @@ from gateway.mail.reply import (
     SHUTTING_DOWN,
     SYNTAX_ERROR,
     TALK_BEFORE_BANNER,
+    TLS_NEEDED,
+    TLS_READY,
     TOO_BIG,
     TOO_MANY_ERRORS,
     TOO_MANY_RECIPIENTS,
+    XCLIENT_DENIED,
     XFORWARD_DENIED,
     XFORWARD_OK,
     Reply,
@@ -45,31 +49,44 @@ from gateway.smtp.chunking import ChunkTransfer
 from gateway.smtp.connection import ClientGoneError, GoodbyeError, wire
 from gateway.smtp.conversation import MAX_COMMAND
 from gateway.smtp.parameters import ArgumentError, read_helo, read_mail, read_rcpt
+from gateway.smtp.proxy_protocol import begins_header
 from gateway.smtp.reading import EndlessLineError, LineTooLongError
+from gateway.smtp.session import Service
+from gateway.smtp.xclient import impersonated, read_xclient
 from gateway.smtp.xforward import forwarded_client, read_xforward
 
 log = logging.getLogger(__name__)
 
-_LONG_COMMANDS = frozenset((b"MAIL", b"RCPT", b"XFORWARD"))  # their parameters take up to reading.MAX_LINE
+_LONG_COMMANDS = frozenset((b"MAIL", b"RCPT", b"XFORWARD", b"XCLIENT"))  # their parameters take up to reading.MAX_LINE
 _TURN = 64  # commands of one client, pipelined, before the others get theirs
 _FAREWELL_SECONDS = 1.0  # for the client's QUIT after the reply to its last message, when the server stops
 # What every transaction is told.
 _SENDER_OK, _RECIPIENT_OK = wire(SENDER_OK), wire(RECIPIENT_OK)
-# What speaks HTTP, TLS or SSH, or sends us the header of a web request, is no mail client.
-_FOREIGN = re.compile(rb"(?:GET|POST|HEAD|PUT|OPTIONS|CONNECT|PRI)\Z|SSH-|[A-Z][A-Z0-9-]*:\Z|[^\t\r\n\x20-\x7e]")
+# RFC 3207 4, and what changes nothing.
+_BEFORE_TLS = frozenset({"EHLO", "HELO", "LHLO", "NOOP", "RSET", "QUIT", "STARTTLS", "unoffered"})
+# What speaks HTTP, TLS or SSH, or sends us the header of a web request or of a proxy, is no mail client.
+_FOREIGN = re.compile(rb"(?:GET|POST|HEAD|PUT|OPTIONS|CONNECT|PRI|PROXY)\Z|SSH-|[A-Z][A-Z0-9-]*:\Z|[^\t\r\n\x20-\x7e]")
 
 
 class SmtpServer(ChunkTransfer):
     """One SMTP conversation. `serving` makes it, connects it and awaits `converse`."""
 
-    # Explicit, since aiosmtpd's class brings verbs (AUTH, STARTTLS) that this server does not offer.
+    # Explicit, since aiosmtpd's class brings verbs (AUTH) that this server does not offer.
     verbs: ClassVar[dict[bytes, str]] = {
         name.encode(): f"smtp_{name}"
-        for name in ("EHLO", "HELO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT", "VRFY", "XFORWARD", "AUTH")
-    } | dict.fromkeys((b"EXPN", b"HELP", b"TURN", b"ETRN", b"SEND", b"SOML", b"SAML", b"STARTTLS"), "smtp_unoffered")
+        for name in (
+            *("EHLO", "HELO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT", "VRFY"),
+            *("XFORWARD", "XCLIENT", "AUTH", "STARTTLS"),
+        )
+    } | dict.fromkeys((b"EXPN", b"HELP", b"TURN", b"ETRN", b"SEND", b"SOML", b"SAML"), "smtp_unoffered")
+
+    def __init__(self, service: Service, client: Client) -> None:
+        super().__init__(service, client)
+        self._taken = self.verbs if service.listener.tls != "required" else _before_tls(self.verbs)
 
     async def converse(self) -> None:
         """The whole conversation. No trouble of the client's or ours leaves it; the transport is closed at its end."""
+        self._note_encryption()
         try:
             await self._greet()
             await self._handle_client()
@@ -90,7 +107,12 @@ class SmtpServer(ChunkTransfer):
             if listener.role in BEHIND_A_MAIL_SERVER:
                 raise GoodbyeError(NOT_ALLOWED_HERE)
             if listener.greeting_delay_ms and not await self._is_silent_for(listener.greeting_delay_ms / 1000):
+                if self.service.proxies is not None and begins_header(self.incoming.take_block() or b""):
+                    raise ClientGoneError  # a second header: whoever wrote it is not to learn what listens here
                 raise GoodbyeError(TALK_BEFORE_BANNER)
+        await self._welcome()
+
+    async def _welcome(self) -> None:
         refusal = await self.service.pipeline.connect(self.mail_session)
         if refusal is not None:
             raise GoodbyeError(refusal)
@@ -147,7 +169,7 @@ class SmtpServer(ChunkTransfer):
             raise GoodbyeError(SHUTTING_DOWN)
         if verb == b"BDAT":
             return self.take_chunk(line)  # whatever is wrong with it, the octets behind it are no commands
-        method = self.verbs.get(verb)
+        method = self._taken.get(verb)
         if method is None:
             if _FOREIGN.match(verb):
                 raise GoodbyeError(NOT_A_MAIL_CLIENT)
@@ -175,7 +197,7 @@ class SmtpServer(ChunkTransfer):
 
     async def smtp_EHLO(self, argument: str) -> None:
         self._hello(argument, esmtp=True)
-        self._out.append(self.service.ehlo_reply(trusted=self.mail_session.trusted))
+        self._out.append(self.service.ehlo_reply(trusted=self._peer_trusted, encrypted=self.tls is not None))
 
     async def smtp_HELO(self, argument: str) -> None:
         self._hello(argument, esmtp=False)
@@ -185,8 +207,11 @@ class SmtpServer(ChunkTransfer):
         self._count_idle()
         helo = read_helo(argument)
         self._reset()
-        peer = Client(self.mail_session.peer.address, self.mail_session.peer.port, helo=helo)
-        self.mail_session = replace(self.mail_session, peer=peer, client=peer, helo=helo, esmtp=esmtp)
+        session = self.mail_session
+        peer = client = Client(session.peer.address, session.peer.port, helo=helo)
+        if session.client.forwarded:  # by XCLIENT: that of XFORWARD has just been reset
+            client = replace(session.client, helo=session.client.helo or helo)
+        self.mail_session = replace(session, peer=peer, client=client, helo=helo, esmtp=esmtp)
 
     async def smtp_NOOP(self, argument: str) -> None:
         self._count_idle()
@@ -210,13 +235,50 @@ class SmtpServer(ChunkTransfer):
     async def smtp_unoffered(self, argument: str) -> None:
         self._refuse(NOT_IMPLEMENTED)
 
+    async def smtp_needs_tls(self, argument: str) -> None:
+        self._refuse(TLS_NEEDED)
+
+    async def smtp_STARTTLS(self, argument: str) -> None:
+        context = self.service.tls
+        if context is None:
+            self._refuse(NOT_IMPLEMENTED)
+        elif argument:
+            self._refuse(BAD_ARGUMENT)
+        elif self.tls is not None or self._transaction is not None:
+            self._refuse(BAD_SEQUENCE)
+        else:
+            self._count_idle()
+            self._reset()
+            self._say(TLS_READY)
+            await self._start_tls(context, self.service.listener.tls_handshake_seconds)
+            self._note_encryption()
+            self._taken = self.verbs
+
+    async def smtp_XCLIENT(self, argument: str) -> None:
+        """Postfix XCLIENT_README: the session begins again, as if the client named had connected itself."""
+        if not (self._peer_trusted and self.service.listener.xclient):
+            self._refuse(XCLIENT_DENIED)
+        elif self._transaction is not None:
+            self._refuse(BAD_SEQUENCE)
+        else:
+            self._count_idle()
+            values = read_xclient(argument)
+            self._reset()
+            self.mail_session = impersonated(self.mail_session, values, self.service.trusted)
+            if not self.mail_session.trusted and self.service.listener.role in BEHIND_A_MAIL_SERVER:
+                raise GoodbyeError(NOT_ALLOWED_HERE)
+            await self._welcome()
+
     async def smtp_XFORWARD(self, argument: str) -> None:
-        if not self.mail_session.trusted:
+        if not self._peer_trusted:
             self._refuse(XFORWARD_DENIED)
         elif not self.mail_session.helo or self._transaction is not None:
             self._refuse(BAD_SEQUENCE)
         else:
-            self._forwarded |= read_xforward(argument)
+            values = read_xforward(argument)
+            if not self._forwarded:
+                self._unforwarded = self.mail_session.client
+            self._forwarded |= values
             self.mail_session = replace(self.mail_session, client=forwarded_client(self._forwarded))
             self._say(XFORWARD_OK)
 
@@ -277,3 +339,11 @@ class SmtpServer(ChunkTransfer):
 
     def _recipient_taken(self, transaction: Transaction, key: str) -> None:
         """For LMTP, where every RCPT that was answered 250 gets its own reply."""
+
+
+def _before_tls(verbs: dict[bytes, str]) -> dict[bytes, str]:
+    """The verbs of a client that must begin TLS first."""
+    return {
+        verb: method if method.removeprefix("smtp_") in _BEFORE_TLS else "smtp_needs_tls"
+        for verb, method in verbs.items()
+    }

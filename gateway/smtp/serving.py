@@ -7,6 +7,7 @@ import contextlib
 import errno
 import logging
 import socket
+import ssl
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +17,9 @@ from gateway.config.models import LimitsConfig
 from gateway.mail.envelope import Client
 from gateway.mail.reply import Reply
 from gateway.smtp.admission import Admission
-from gateway.smtp.connection import LINGER_SECONDS, NEVER
+from gateway.smtp.connection import LINGER_SECONDS, NEVER, TLS_FAREWELL_SECONDS
 from gateway.smtp.lmtp import LmtpServer
+from gateway.smtp.proxy_protocol import ProxyHeader, ProxyHeaderError, begins_header, receive_header
 from gateway.smtp.server import SmtpServer
 from gateway.smtp.session import Service, peer_client
 
@@ -34,11 +36,20 @@ _SPOOL_THREADS = 4
 
 
 async def serve(
-    listener: ListenerConfig, limits: LimitsConfig, spool: Path, hostname: str, sock: socket.socket, pipeline: Pipeline
+    listener: ListenerConfig,
+    limits: LimitsConfig,
+    spool: Path,
+    hostname: str,
+    sock: socket.socket,
+    pipeline: Pipeline,
+    tls: ssl.SSLContext | None = None,
 ) -> ListenerServer:
-    """Take mail on `sock`, a bound stream socket that stays the caller's, and hand it to `pipeline`."""
+    """Take mail on `sock`, a bound stream socket that stays the caller's, and hand it to `pipeline`.
+
+    `tls`: what a listener with TLS shows its clients (`certificates.server_context`).
+    """
     threads = ThreadPoolExecutor(_SPOOL_THREADS, thread_name_prefix=f"spool-{listener.name}")
-    server = ListenerServer(Service(listener, limits, spool, hostname, pipeline, threads), sock, threads)
+    server = ListenerServer(Service(listener, limits, spool, hostname, pipeline, threads, tls), sock, threads)
     sock.setblocking(False)
     if sock.family != socket.AF_UNIX:
         # Inherited by every connection. asyncio sets it only where the socket object happens to know its protocol.
@@ -57,6 +68,8 @@ class ListenerServer:
         self._threads = threads
         self._loop = service.loop
         self._conversations: dict[SmtpServer, asyncio.Task[None]] = {}
+        # Connections that have said nothing yet of what they are here for: a PROXY header or a handshake is awaited.
+        self._arriving: set[asyncio.Task[None]] = set()
         self._accepting = False
         self._timer: asyncio.TimerHandle | None = None
         shortest = min(service.under_stress.command_seconds, service.under_stress.data_seconds)
@@ -88,7 +101,7 @@ class ListenerServer:
                 self._stop_accepting()
                 self._loop.call_later(_ACCEPT_RETRY_SECONDS, self._accept_again)
                 return
-            self._admit(connection, peer_client(address))
+            self._take(connection, peer_client(address))
 
     def _accept_again(self) -> None:
         if self._accepting:
@@ -97,7 +110,45 @@ class ListenerServer:
     def _stop_accepting(self) -> None:
         self._loop.remove_reader(self._sock)
 
-    def _admit(self, connection: socket.socket, client: Client) -> None:
+    def _take(self, connection: socket.socket, peer: Client) -> None:
+        proxies = self._service.proxies
+        if proxies is None:
+            self._admit(connection, peer)
+        elif peer.address in proxies:
+            connection.setblocking(False)
+            task = self._loop.create_task(self._arrive(connection, peer))
+            self._arriving.add(task)
+            task.add_done_callback(self._arriving.discard)
+        else:
+            self._turn_away(connection, peer, "it is not one of trusted_proxies")
+
+    async def _arrive(self, connection: socket.socket, proxy: Client) -> None:
+        """Read the PROXY header; whoever it names is the client from here on."""
+        try:
+            header = await receive_header(connection)
+            if begins_header(_at_hand(connection)):
+                raise ProxyHeaderError("a second header")
+        except (ProxyHeaderError, OSError) as error:
+            why = "no PROXY header in time" if isinstance(error, TimeoutError) else str(error)
+            self._turn_away(connection, proxy, why)
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            self._admit(connection, Client(header.address, header.port) if header.address else proxy, proxy, header)
+
+    def _turn_away(self, connection: socket.socket, peer: Client, why: str) -> None:
+        """Without a word: who comes here by mistake or by stealth is not to learn what listens."""
+        connection.close()
+        log.info("%s: %s: closed, %s", self._service.listener.name, peer.address, why)
+
+    def _admit(
+        self,
+        connection: socket.socket,
+        client: Client,
+        proxy: Client | None = None,
+        header: ProxyHeader | None = None,
+    ) -> None:
         service = self._service
         admission = service.connections.admit(client.address, trusted=client.address in service.trusted)
         if isinstance(admission, Reply):
@@ -106,18 +157,42 @@ class ListenerServer:
                 connection.send(f"{admission}\r\n".encode())
             return
         conversation = (LmtpServer if service.listener.protocol == "lmtp" else SmtpServer)(service, client)
+        if proxy is not None and header is not None:
+            conversation.came_through(proxy.address, header.destination)
         self._conversations[conversation] = self._loop.create_task(self._converse(conversation, connection, admission))
 
     async def _converse(self, conversation: SmtpServer, connection: socket.socket, admission: Admission) -> None:
         try:
-            await self._loop.connect_accepted_socket(lambda: conversation, connection)
+            if self._service.offers_tls or self._service.tls is None:
+                await self._loop.connect_accepted_socket(lambda: conversation, connection)
+            else:
+                await self._shake_hands(conversation, connection)
             await conversation.converse()
         except OSError as error:
             connection.close()
-            log.info("%s: connection lost at once: %s", conversation.mail_session.id, error.strerror)
+            log.info("%s: connection lost at once: %s", conversation.mail_session.id, error.strerror or error)
         finally:
             admission.release()
             del self._conversations[conversation]
+
+    async def _shake_hands(self, conversation: SmtpServer, connection: socket.socket) -> None:
+        """Implicit TLS. Raises `OSError` when the handshake fails, `CancelledError` when the server stops meanwhile."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._arriving.add(task)
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: conversation,
+                connection,
+                ssl=self._service.tls,
+                ssl_handshake_timeout=self._service.listener.tls_handshake_seconds,
+                ssl_shutdown_timeout=TLS_FAREWELL_SECONDS,
+            )
+        except BaseException:
+            connection.close()
+            raise
+        finally:
+            self._arriving.discard(task)
 
     def _sweep(self) -> None:
         """One timer for all connections: a timer each, moved at every command, costs more than all their checks."""
@@ -140,6 +215,8 @@ class ListenerServer:
         if self._accepting:
             self._accepting = False
             self._stop_accepting()
+        for task in self._arriving:
+            task.cancel()
         for conversation in self._conversations:
             conversation.drain()
         await self._wait(seconds, list(self._conversations.values()))
@@ -157,3 +234,11 @@ class ListenerServer:
     async def _wait(seconds: float, tasks: list[asyncio.Task[None]]) -> None:
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
+
+
+def _at_hand(connection: socket.socket) -> bytes:
+    """What has come already and nobody has read, without taking it."""
+    try:
+        return connection.recv(64, socket.MSG_PEEK)
+    except BlockingIOError:
+        return b""

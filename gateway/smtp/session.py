@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
+import ssl
 from concurrent.futures import Executor
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from gateway.smtp.admission import ConnectionLimits
 from gateway.smtp.intake import MessageIntake
 from gateway.smtp.limits import UNIX_PEER, Allowance, TrustedPeers
 from gateway.smtp.rates import Rates
+from gateway.smtp.xclient import ATTRIBUTES as XCLIENT_ATTRIBUTES
 from gateway.smtp.xforward import ATTRIBUTES
 
 if TYPE_CHECKING:
@@ -36,12 +38,18 @@ class Service:
         hostname: str,
         pipeline: Pipeline,
         threads: Executor,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        if (tls is None) != (listener.tls == "none"):
+            raise ValueError(f'listener "{listener.name}" has tls = "{listener.tls}" and the TLS context {tls}')
         self.listener = listener
+        self.tls = tls
+        self.offers_tls = listener.tls in ("starttls", "required")
         self.hostname = hostname
         self.pipeline = pipeline
         self.loop = asyncio.get_running_loop()
         self.trusted = TrustedPeers(listener.trusted_peers)
+        self.proxies = TrustedPeers(listener.trusted_proxies) if listener.proxy_protocol else None
         self.rates = Rates.of(listener)
         self.connections = ConnectionLimits(listener, self.rates)
         self._usual = Allowance(
@@ -84,13 +92,21 @@ class Service:
         return f"250 {self.hostname}\r\n".encode()
 
     @cached_property
-    def _ehlo_replies(self) -> tuple[bytes, bytes]:
+    def _ehlo_replies(self) -> dict[tuple[bool, bool], bytes]:
         lines = [self.hostname, "PIPELINING", f"SIZE {self.max_message_bytes}", *_EXTENSIONS]
         lines += ["CHUNKING"] * self.listener.chunking
-        return _multiline(lines), _multiline([*lines, f"XFORWARD {' '.join(ATTRIBUTES)}"])
+        for_peers = [f"XFORWARD {' '.join(ATTRIBUTES)}"]
+        for_peers += [f"XCLIENT {' '.join(XCLIENT_ATTRIBUTES)}"] * self.listener.xclient
+        return {
+            (trusted, encrypted): _multiline(
+                lines + ["STARTTLS"] * (self.offers_tls and not encrypted) + for_peers * trusted
+            )
+            for trusted in (False, True)
+            for encrypted in (False, True)
+        }
 
-    def ehlo_reply(self, *, trusted: bool) -> bytes:
-        return self._ehlo_replies[trusted]
+    def ehlo_reply(self, *, trusted: bool, encrypted: bool) -> bytes:
+        return self._ehlo_replies[trusted, encrypted]
 
     def new_session(self, client: Client) -> Session:
         listener = self.listener

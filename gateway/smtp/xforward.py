@@ -28,7 +28,7 @@ def read_xforward(argument: str) -> dict[str, str]:
         name = name.upper()
         if name not in ATTRIBUTES or not equals:
             raise ArgumentError(BAD_ARGUMENT.says(f"XFORWARD knows {' '.join(ATTRIBUTES)}"))
-        values[name] = _checked(name, value)
+        values[name] = clean_value("XFORWARD", name, value, kind=name)
     if not values:
         raise ArgumentError(BAD_ARGUMENT.says("XFORWARD wants attributes"))
     return values
@@ -48,18 +48,22 @@ def forwarded_client(values: Mapping[str, str]) -> Client:
     )
 
 
-def _checked(name: str, value: str) -> str:
+def clean_value(command: str, name: str, value: str, *, kind: str) -> str:
+    """One xtext value of XFORWARD or XCLIENT, decoded, clean and cut; empty when it is said to be unknown.
+
+    `kind`: the attribute of XFORWARD whose syntax it has. Raises `ArgumentError`.
+    """
     if value.upper() in _UNKNOWN:
         return ""
     text = _UNSAFE.sub("?", decode_xtext(value))[:MAX_VALUE]
-    if name == "ADDR":
+    if kind == "ADDR":
         try:
             return str(ipaddress.ip_address(text[5:] if text[:5].upper() == "IPV6:" else text))
         except ValueError:
-            raise ArgumentError(BAD_ARGUMENT.says("XFORWARD ADDR wants an IP address")) from None
-    if name == "PORT" and not (text.isascii() and text.isdigit() and int(text) <= 65535):
-        raise ArgumentError(BAD_ARGUMENT.says("XFORWARD PORT wants a port number"))
-    if name == "SOURCE":
+            raise ArgumentError(BAD_ARGUMENT.says(f"{command} {name} wants an IP address")) from None
+    if kind == "PORT" and not (text.isascii() and text.isdigit() and int(text) <= 65535):
+        raise ArgumentError(BAD_ARGUMENT.says(f"{command} {name} wants a port number"))
+    if kind == "SOURCE":
         text = text.upper()
         if text not in ("LOCAL", "REMOTE"):
             raise ArgumentError(BAD_ARGUMENT.says("XFORWARD SOURCE is LOCAL or REMOTE"))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from gateway.certificates import Certificate
 from gateway.errors import StartupError
 from gateway.supervisor.account import Account
 from gateway.supervisor.description import (
@@ -43,6 +44,7 @@ class Launch:
     lock_fd: int
     watchdog_seconds: float
     start_seconds: float
+    certificates: tuple[Certificate, ...] = ()
 
 
 class Child:
@@ -81,6 +83,8 @@ class Child:
                 dead_instances=dead_instances,
                 first_start=first_start,
                 sockets=tuple(PassedSocket(name, one.fileno()) for name, one in sockets),
+                # The desk and plugins' background work have no use for keys.
+                certificates=() if self.role == "desk" else self.launch.certificates,
                 no_new_privileges=self.launch.account is not None,
             )
             try:

@@ -10,6 +10,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from gateway.certificates import Certificate
+
 WorkerRole = Literal["smtp", "desk", "check"]
 
 HEARTBEAT_SECONDS = 1.0
@@ -37,6 +39,7 @@ class WorkerDescription:
     `control`: descriptor of the socket to the supervisor; its end means that the supervisor is gone. `instance` is this
     process among all that ever ran, `boot` this run of the supervisor, `node` this state directory. Leases of
     `dead_instances` are void; with `first_start` so are those of every instance of this node with another boot.
+    `certificates` hold the keys of the listeners, which the worker itself may not be able to read.
     """
 
     role: WorkerRole
@@ -49,6 +52,7 @@ class WorkerDescription:
     dead_instances: tuple[str, ...] = ()
     first_start: bool = False
     sockets: tuple[PassedSocket, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
     no_new_privileges: bool = False
 
     def to_json(self) -> str:
@@ -59,6 +63,7 @@ class WorkerDescription:
         data = json.loads(text)
         data["dead_instances"] = tuple(data["dead_instances"])
         data["sockets"] = tuple(PassedSocket(**one) for one in data["sockets"])
+        data["certificates"] = tuple(Certificate(**one) for one in data["certificates"])
         return cls(**data)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from gateway.certificates import read_certificates
 from gateway.config.models import Config
 from gateway.config.reading import load
 from gateway.errors import ConfigError, StartupError, StellwerkError
@@ -191,6 +192,7 @@ class Supervisor:
             state.lock_fd,
             config.server.watchdog_seconds,
             config.server.start_seconds,
+            read_certificates(config),
         )
 
     @property

@@ -82,9 +82,11 @@ def test_a_forwarded_clients_own_helo_counts() -> None:
     [
         ({}, False, "ESMTP"),
         ({"esmtp": False}, False, "SMTP"),
-        ({"tls": "TLSv1.3"}, False, "ESMTPS"),
+        ({"tls": "TLSv1.3"}, False, "ESMTPS (TLSv1.3)"),
+        ({"tls": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384"}, False, "ESMTPS (TLSv1.3 TLS_AES_256_GCM_SHA384)"),
+        ({"tls": "TLSv1.3", "protocol": "lmtp"}, False, "LMTPS (TLSv1.3)"),
         ({}, True, "UTF8SMTP"),
-        ({"tls": "TLSv1.3"}, True, "UTF8SMTPS"),
+        ({"tls": "TLSv1.3"}, True, "UTF8SMTPS (TLSv1.3)"),
         ({"protocol": "lmtp"}, False, "LMTP"),
         ({"protocol": "lmtp"}, True, "UTF8LMTP"),
     ],

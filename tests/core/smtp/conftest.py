@@ -16,6 +16,7 @@ import uvloop
 from gateway.config.listener import ListenerConfig
 from gateway.config.models import LimitsConfig
 from gateway.smtp.serving import ListenerServer, serve
+from tests.certificates import authority
 from tests.core.smtp.client import Client, eventually
 from tests.core.smtp.fake_pipeline import FakePipeline
 
@@ -73,7 +74,8 @@ async def start_edge(tmp_path: Path) -> AsyncIterator[StartEdge]:
             settings = {"name": "mx", "address": "127.0.0.1:0", "greeting_delay_ms": 0} | more
             listener = ListenerConfig.model_validate(settings)
             pipeline = pipeline or FakePipeline()
-            server = await serve(listener, LimitsConfig(**(limits or {})), spool, HOSTNAME, sock, pipeline)
+            tls = None if listener.tls == "none" else authority().server(listener)
+            server = await serve(listener, LimitsConfig(**(limits or {})), spool, HOSTNAME, sock, pipeline, tls)
             stack.push_async_callback(server.drain, 0)
             return Edge(server, pipeline, sock.getsockname())
 
