@@ -25,6 +25,8 @@ SERVERS: Mapping[str, Server] = {
     "swaks": Server("swaks", "swaks"),
     "knot": Server("knotd", "knot"),
     "unbound": Server("unbound", "unbound"),
+    "haproxy": Server("haproxy", "haproxy"),
+    "openssl": Server("openssl", "openssl"),
     "systemd-analyze": Server("systemd-analyze", "systemd"),
 }
 

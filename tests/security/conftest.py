@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.testing.sink import Sink
+from tests.certificates import authority
 from tests.integration.gateway_process import GatewayProcess
 from tests.integration.ports import PortReservation
 from tests.security.dialogue import DIALOGUES
@@ -37,8 +38,10 @@ async def playground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
     ports = PortReservation()
     needs = sorted({dialogue.needs for dialogue in DIALOGUES} | {("inbound",), ("inbound", *MANY_CONNECTIONS)})
     addresses = {need: ("127.0.0.1", ports.take()) for need in needs}
+    directory = tmp_path_factory.mktemp("gateway")
+    authority().write(directory)
     async with Sink() as sink:
-        process = GatewayProcess(tmp_path_factory.mktemp("gateway"), _config(sink.address, addresses.items()))
+        process = GatewayProcess(directory, _config(sink.address, addresses.items()))
         try:
             await process.start()
             yield Playground(sink, process, addresses)
@@ -72,5 +75,7 @@ mailboxes = ["*"]
 """
     for number, ((kind, *settings), (host, port)) in enumerate(listeners):
         lines = [f'name = "listener-{number}"', f'address = "{host}:{port}"', _LISTENERS[kind], *settings]
+        if any(setting.startswith("tls = ") for setting in settings):
+            lines += ['tls_certificate = "gw.pem"', 'tls_key = "gw.key"']
         text += "\n[[listener]]\n" + "\n".join(lines) + "\n"
     return text

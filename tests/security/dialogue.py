@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.testing.sink import KEYWORDS, Answer, Sink
+from tests.certificates import authority
 from tests.core.smtp.client import Client, eventually
+from tests.core.smtp.tls_client import TlsClient
 
 LISTENERS = ("inbound", "filter", "proxy", "lmtp")
 _PIECE = re.compile(r'"((?:[^"\\]|\\.)*)"(?: \* (\d+))?')
@@ -119,7 +121,7 @@ class Stage:
             for client in self._clients.values():
                 client.close()
         try:
-            await self._check(dialogue.expected, before)
+            await self._check(dialogue, before)
         except (AssertionError, ConnectionError, TimeoutError) as error:
             raise DialogueError(f"{dialogue.path.name}: afterwards: {type(error).__name__} {error}") from error
 
@@ -128,8 +130,11 @@ class Stage:
             if found := pattern.fullmatch(line):
                 await act(self, *(group or "" for group in found.groups()))
 
-    async def _check(self, expected: list[Expected], before: int) -> None:
+    async def _check(self, dialogue: Dialogue, before: int) -> None:
+        expected = dialogue.expected
         async with await Client.connect(self.address) as client:
+            if "proxy_protocol = true" in dialogue.settings:
+                await client.send(b"PROXY UNKNOWN\r\n")
             assert (await client.reply()).startswith("220 "), "a fresh connection is not greeted"
         with contextlib.suppress(TimeoutError):
             await eventually(lambda: len(self.sink.messages) >= before + len(expected))
@@ -174,6 +179,10 @@ class Stage:
         client = await self._client(name)
         {"half-close": client.half_close, "reset": client.reset, "close": client.close}[how]()
 
+    async def _tls(self, name: str) -> None:
+        await self._sent(name)
+        self._clients[name] = await TlsClient.over(await self._client(name), authority().client())
+
     async def _expect(self, name: str, classes: str, times: str) -> None:
         pattern = "|".join(re.escape(each).replace("x", r"\d") for each in classes.split("|"))
         for _ in range(int(times or 1)):
@@ -213,6 +222,7 @@ _STEPS: dict[re.Pattern[str], Callable[..., Awaitable[None]]] = {
     re.compile(r'c(\d*) ~> ((?:"(?:[^"\\]|\\.)*"(?: \* \d+)? ?)+)'): Stage._send_raw,
     re.compile(r"c(\d*) connect(?: from (\S+))?"): Stage._connect,
     re.compile(r"c(\d*) (half-close|reset|close)"): Stage._end,
+    re.compile(r"c(\d*) tls"): Stage._tls,
     re.compile(r"s(\d*) <- ([0-9x. |]+?)(?: \* (\d+))?"): Stage._expect,
     re.compile(r's (has|lacks) (".*")'): Stage._expect_text,
     re.compile(r"s(\d*) <~ close"): Stage._expect_close,
