@@ -104,6 +104,11 @@ def server_context(listener: ListenerConfig, certificate: Certificate) -> ssl.SS
     return context
 
 
+def own_context(listener: ListenerConfig) -> ssl.SSLContext | None:
+    """For a process that reads the files of a listener itself. Raises `StartupError`; None when it has no TLS."""
+    return None if listener.tls == "none" else server_context(listener, read_certificate(listener))
+
+
 def validity(listener: ListenerConfig, certificate: Certificate) -> Validity:
     """When the listener's own certificate holds. Raises `StartupError` when there is none."""
     block = _BLOCK.search(certificate.chain)

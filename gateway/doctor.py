@@ -25,6 +25,7 @@ from gateway.delivery.maildir import Maildir
 from gateway.delivery.smtp_client import SmtpNextHop
 from gateway.dns.answers import Unknown
 from gateway.dns.resolver import Resolver
+from gateway.doctor_certificates import careless_context, certificate_findings
 from gateway.doctor_files import space_findings, state_findings
 from gateway.errors import StartupError, StellwerkError
 from gateway.findings import Finding as Finding
@@ -47,20 +48,28 @@ _MANY_SQLITE_WORKERS = 2
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What the checks look at. `gateway` carries no mail here; its store is only read."""
+    """What the checks look at. `gateway` carries no mail here; its store is only read.
+
+    `certificates`: what was found out about them, with rights that the other checks may not have.
+    """
 
     config: Config
     gateway: Gateway
+    certificates: Sequence[Found]
 
 
 Check = Callable[[Installation], AsyncIterator[Found]]
 
 
-async def examine(config: Config) -> list[Finding]:
-    """Run every check. Raises `ConfigError` when a plugin does not load: there is no chain to check then."""
+async def examine(config: Config, certificates: Sequence[Found] | None = None) -> list[Finding]:
+    """Run every check. Raises `ConfigError` when a plugin does not load: there is no chain to check then.
+
+    `certificates`: their findings, made by somebody who may read the keys; None asks here and now.
+    """
     source = config.source.name if config.source else "configuration"
     gateway = Gateway(_without_secret(config), role="cli", source=source)
-    installation = Installation(config, gateway)
+    found = certificate_findings(config) if certificates is None else certificates
+    installation = Installation(config, gateway, tuple(found))
     try:
         lists = [await _run(name, check, installation) for name, check in CHECKS]
         return [finding for found in lists for finding in found]
@@ -195,12 +204,7 @@ async def _listener(listener: ListenerConfig, address: str, *, is_running: bool)
     parsed = parse_socket_address(address)
     try:
         async with asyncio.timeout(_GREETING_SECONDS):
-            if isinstance(parsed, tuple):
-                reader, writer = await asyncio.open_connection(*parsed)
-            else:
-                reader, writer = await asyncio.open_unix_connection(str(parsed))
-            greeting = (await reader.readline()).decode("utf-8", "replace").strip()
-            writer.close()
+            greeting = await _greeting(listener, parsed)
     except TimeoutError:
         return failed(f"{where} accepts connections and does not greet; look at the log of the gateway")
     except OSError as error:
@@ -212,6 +216,29 @@ async def _listener(listener: ListenerConfig, address: str, *, is_running: bool)
     holders = holders_of(parsed[1]) if isinstance(parsed, tuple) else []
     who = str(holders[0]) if holders else "another process"
     return failed(f"{where} is taken by {who}, no gateway of this state directory; stop it, or set another address")
+
+
+async def _greeting(listener: ListenerConfig, parsed: tuple[str, int] | Path) -> str:
+    """What the listener says to a new connection. Raises `OSError`."""
+    # Of TLS its clients make sure: here it is only asked whether somebody answers.
+    tls = careless_context() if listener.tls == "implicit" and not listener.tls_client_ca else None
+    if isinstance(parsed, tuple):
+        reader, writer = await asyncio.open_connection(*parsed, ssl=None if listener.proxy_protocol else tls)
+    else:
+        reader, writer = await asyncio.open_unix_connection(str(parsed), ssl=None if listener.proxy_protocol else tls)
+    try:
+        if listener.proxy_protocol:
+            return "for connections through a load balancer"
+        if listener.tls_client_ca:
+            return "for clients with a certificate"
+        return (await reader.readline()).decode("utf-8", "replace").strip()
+    finally:
+        writer.close()
+
+
+async def _certificates(installation: Installation) -> AsyncIterator[Found]:
+    for found in installation.certificates:
+        yield found
 
 
 def _people() -> list[str]:
@@ -302,6 +329,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("space", _space),
     ("store", _store),
     ("listeners", _listeners),
+    ("certificates", _certificates),
     ("next hops", _next_hops),
     ("dns", _dns),
     ("clock", _clock),

@@ -25,11 +25,13 @@ def doctor(config_path: Path, as_json: bool) -> None:
     config = read_config(config_path)
     # Imported only now, since a wrong configuration should be told at once.
     from gateway.doctor import become_workers_user, examine
+    from gateway.doctor_certificates import certificate_findings
 
     # What a check finds is its own line; the log's would stand between them.
     logging.getLogger().addHandler(logging.NullHandler())
+    certificates = list(certificate_findings(config))  # the keys may be for root only
     become_workers_user(config)
-    findings = asyncio.run(examine(config))
+    findings = asyncio.run(examine(config, certificates))
     failed = sum(finding.status == "failed" for finding in findings)
     if as_json:
         print_json([finding.to_json() for finding in findings])

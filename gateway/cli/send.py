@@ -95,7 +95,24 @@ class Dialogue:
                 f'listener "{listener.name}" does not answer at {address} ({error.strerror}); '
                 f"is the gateway running? Start it with: stellwerk serve --config {config_path}"
             ) from None
-        return cls(connection)
+        dialogue = cls(connection)
+        if listener.proxy_protocol:
+            connection.sendall(b"PROXY UNKNOWN\r\n")  # from here, as a balancer's own check of its server's health
+        if listener.tls == "implicit":
+            dialogue.encrypt()
+        return dialogue
+
+    def encrypt(self) -> None:
+        """Begin TLS. Who answers at the gateway's own address needs no proof. Raises `StellwerkError`."""
+        from gateway.doctor_certificates import careless_context
+
+        self._lines.close()
+        try:
+            self._connection = careless_context().wrap_socket(self._connection)
+        except OSError as error:
+            self._connection.close()
+            raise StellwerkError(f"the gateway and this command found no common TLS: {error}") from None
+        self._lines = self._connection.makefile("rb")
 
     def command(self, line: str) -> Reply:
         """Send a command and read its reply."""
@@ -139,7 +156,11 @@ def _transaction(
     greeting = dialogue.reply()
     if not greeting.is_good:
         return False, greeting
-    hello = dialogue.command(f"{'LHLO' if listener.protocol == 'lmtp' else 'EHLO'} localhost")
+    greeting_verb = "LHLO" if listener.protocol == "lmtp" else "EHLO"
+    hello = dialogue.command(f"{greeting_verb} localhost")
+    if hello.is_good and listener.tls == "required" and dialogue.command("STARTTLS").is_good:
+        dialogue.encrypt()
+        hello = dialogue.command(f"{greeting_verb} localhost")
     if not hello.is_good:
         return False, hello
     mail = dialogue.command(f"MAIL FROM:<{sender}>{_parameters(hello, [sender, *recipients], content)}")

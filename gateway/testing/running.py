@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.api import Plugin
 from gateway.app import Gateway
+from gateway.certificates import own_context
 from gateway.config import Config
 from gateway.explain import Question, explain
 from gateway.hooks.finding import Given
@@ -105,8 +106,11 @@ class RunningGateway:
         for listener in config.listeners:
             sock = self._sockets[listener.name] = socket.socket()
             sock.bind(("127.0.0.1", 0))
+            limits, hostname = config.limits, config.server.hostname
             self._servers.append(
-                await serve(listener, config.limits, config.spool, config.server.hostname, sock, self._gateway.pipeline)
+                await serve(
+                    listener, limits, config.spool, hostname, sock, self._gateway.pipeline, own_context(listener)
+                )
             )
 
     async def _stop(self) -> None:

@@ -163,13 +163,13 @@ async def haproxy(directory: Path, routes: dict[int, str]) -> AsyncIterator[None
 async def greeted(port: int, source: str) -> smtplib.SMTP:
     """A connection from `source` that has been greeted."""
 
-    def connected() -> smtplib.SMTP | None:
+    def connected() -> list[smtplib.SMTP]:
         try:
-            return smtplib.SMTP("127.0.0.1", port, timeout=30, source_address=(source, 0))
+            return [smtplib.SMTP("127.0.0.1", port, timeout=30, source_address=(source, 0))]
         except (OSError, smtplib.SMTPException):
-            return None
+            return []
 
-    return await until(connected, f"port {port} greets")  # type: ignore[return-value]
+    return (await until(connected, f"port {port} greets"))[0]
 
 
 @pytest.mark.server("haproxy")

@@ -17,7 +17,9 @@ import pytest
 
 from gateway.config import read
 from gateway.doctor import Finding, examine
+from gateway.doctor_certificates import certificate_findings
 from gateway.testing.dns_server import DnsServer
+from tests.certificates import authority
 from tests.core.as_nobody import as_nobody, let_everybody_into
 from tests.core.cli.running import CONFIG, stellwerk
 from tests.integration.gateway_process import GatewayProcess
@@ -269,3 +271,31 @@ def test_an_unloadable_plugin_is_a_wrong_configuration(tmp_path: Path) -> None:
     assert ran.status == 2
     assert "nonsense" in ran.errors
     assert "Traceback" not in ran.errors
+
+
+def with_certificate(directory: Path, *, days: float, since_days: float = 60) -> str:
+    authority().write(directory, leaf=authority().issue(days=days, since_days=since_days))
+    settings = f'tls = "starttls"\ntls_certificate = "{directory}/gw.pem"\ntls_key = "{directory}/gw.key"\n'
+    return CONFIG.format(directory=directory).replace('name = "mx"\n', f'name = "mx"\n{settings}', 1)
+
+
+@pytest.mark.parametrize(
+    ("days", "status", "expected"),
+    [
+        (40.5, "ok", "good for 40 days"),
+        (9.5, "warning", "expires in 9 days, on "),
+        (-1, "failed", "expired on "),
+    ],
+)
+async def test_c5_how_long_certificates_hold(tmp_path: Path, days: float, status: str, expected: str) -> None:
+    config = read(with_certificate(tmp_path, days=days))
+    ((found, said),) = certificate_findings(config)
+    where = f'listener "mx", tls_certificate {tmp_path}/gw.pem: '
+    assert (found, said.partition(expected)[:2]) == (status, (where, expected))
+
+
+async def test_c5_a_certificate_that_does_not_serve(tmp_path: Path) -> None:
+    text = with_certificate(tmp_path, days=40)
+    (tmp_path / "gw.key").chmod(0o644)
+    found = await examine(read(text + '[dns]\nnameservers = ["127.0.0.1:1"]\n'))
+    assert "every account of this machine may read the key" in texts(found, "failed", "certificates")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.certificates import authority
 from tests.core.cli.running import CONFIG, stellwerk
 from tests.integration.gateway_process import GatewayProcess
 
@@ -82,3 +83,41 @@ async def test_no_running_gateway_is_one_line(tmp_path: Path) -> None:
         f'listener "queue" does not answer at unix:{tmp_path}/lmtp.sock (No such file or directory); '
         f"is the gateway running? Start it with: stellwerk serve --config {config}\n"
     )
+
+
+@pytest.mark.slow
+async def test_to_listeners_with_tls_and_behind_a_load_balancer(tmp_path: Path) -> None:
+    authority().write(tmp_path)
+    files_of_tls = 'tls_certificate = "gw.pem"\ntls_key = "gw.key"\n'
+    text = (
+        CONFIG.format(directory=tmp_path)
+        + f"""\
+[[listener]]
+name = "required"
+address = "127.0.0.1:0"
+tls = "required"
+{files_of_tls}
+[[listener]]
+name = "balanced"
+address = "127.0.0.1:0"
+tls = "implicit"
+{files_of_tls}
+proxy_protocol = true
+trusted_proxies = ["127.0.0.1"]
+"""
+    )
+    process = GatewayProcess(tmp_path, text)
+    await process.start()
+    try:
+        for listener in ("required", "balanced"):
+            ran = await stellwerk(
+                process.config, "send", "--listener", listener, "--to", "anna@example.test", str(HELLO)
+            )
+            assert (ran.status, ran.errors) == (0, "")
+            assert ("> STARTTLS" in ran.output) == (listener == "required")
+        found = await stellwerk(process.config, "doctor", "--json")
+        assert 'listener \\"required\\" at' in found.output
+        assert "answers: for connections through a load balancer" in found.output
+    finally:
+        await process.stop()
+    assert len(files(tmp_path / "mail")) == 2
