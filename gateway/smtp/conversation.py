@@ -27,7 +27,7 @@ class Conversation(Connection):
         super().__init__(service)
         self.mail_session: Session = service.new_session(client)
         self._at_connect = self.mail_session
-        # By whom the connection is. What XCLIENT says does not change it, or the first one would be the last.
+        # Whom the connection is from, whatever XCLIENT says; only XFORWARD goes by it.
         self._peer_trusted = self.mail_session.trusted
         self._unforwarded = client
         self._transaction: Transaction | None = None

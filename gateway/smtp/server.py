@@ -197,7 +197,7 @@ class SmtpServer(ChunkTransfer):
 
     async def smtp_EHLO(self, argument: str) -> None:
         self._hello(argument, esmtp=True)
-        self._out.append(self.service.ehlo_reply(trusted=self._peer_trusted, encrypted=self.tls is not None))
+        self._out.append(self.service.ehlo_reply(self.tls is not None, self._peer_trusted, self._may_xclient))
 
     async def smtp_HELO(self, argument: str) -> None:
         self._hello(argument, esmtp=False)
@@ -256,7 +256,7 @@ class SmtpServer(ChunkTransfer):
 
     async def smtp_XCLIENT(self, argument: str) -> None:
         """Postfix XCLIENT_README: the session begins again, as if the client named had connected itself."""
-        if not (self._peer_trusted and self.service.listener.xclient):
+        if not self._may_xclient:
             self._refuse(XCLIENT_DENIED)
         elif self._transaction is not None:
             self._refuse(BAD_SEQUENCE)
@@ -268,6 +268,11 @@ class SmtpServer(ChunkTransfer):
             if not self.mail_session.trusted and self.service.listener.role in BEHIND_A_MAIL_SERVER:
                 raise GoodbyeError(NOT_ALLOWED_HERE)
             await self._welcome()
+
+    @property
+    def _may_xclient(self) -> bool:
+        """The client of the session, not of the connection, as in Postfix: who has become a stranger stays one."""
+        return self.service.listener.xclient and self.mail_session.trusted
 
     async def smtp_XFORWARD(self, argument: str) -> None:
         if not self._peer_trusted:

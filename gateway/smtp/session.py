@@ -8,6 +8,7 @@ import secrets
 import ssl
 from concurrent.futures import Executor
 from functools import cached_property, partial
+from itertools import compress, product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,21 +93,20 @@ class Service:
         return f"250 {self.hostname}\r\n".encode()
 
     @cached_property
-    def _ehlo_replies(self) -> dict[tuple[bool, bool], bytes]:
+    def _ehlo_replies(self) -> dict[tuple[bool, bool, bool], bytes]:
         lines = [self.hostname, "PIPELINING", f"SIZE {self.max_message_bytes}", *_EXTENSIONS]
         lines += ["CHUNKING"] * self.listener.chunking
-        for_peers = [f"XFORWARD {' '.join(ATTRIBUTES)}"]
-        for_peers += [f"XCLIENT {' '.join(XCLIENT_ATTRIBUTES)}"] * self.listener.xclient
+        optional = ("STARTTLS", f"XFORWARD {' '.join(ATTRIBUTES)}", f"XCLIENT {' '.join(XCLIENT_ATTRIBUTES)}")
         return {
-            (trusted, encrypted): _multiline(
-                lines + ["STARTTLS"] * (self.offers_tls and not encrypted) + for_peers * trusted
+            (encrypted, xforward, xclient): _multiline(
+                lines + list(compress(optional, (self.offers_tls and not encrypted, xforward, xclient)))
             )
-            for trusted in (False, True)
-            for encrypted in (False, True)
+            for encrypted, xforward, xclient in product((False, True), repeat=3)
         }
 
-    def ehlo_reply(self, *, trusted: bool, encrypted: bool) -> bytes:
-        return self._ehlo_replies[trusted, encrypted]
+    def ehlo_reply(self, encrypted: bool, xforward: bool, xclient: bool) -> bytes:
+        """What is offered to a client that speaks TLS already, and may or may not use the two commands."""
+        return self._ehlo_replies[encrypted, xforward, xclient]
 
     def new_session(self, client: Client) -> Session:
         listener = self.listener

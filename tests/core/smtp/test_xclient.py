@@ -74,8 +74,10 @@ async def test_it_begins_again_and_lasts_for_the_session(start_edge: StartEdge) 
         assert "XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT" in await client.say("EHLO front.test")
         assert (await client.say(f"XCLIENT {ALL}")).startswith("220 gw.example.test ESMTP")
         assert (await client.say("MAIL FROM:<a@b.test>")).startswith("503")  # back at the greeting
-        # Postfix, too, lets the connection's peer say more: what it may is not up to what it says.
-        assert "XCLIENT" in await client.say("EHLO other.test")
+        # As Postfix: a stranger may not use XCLIENT; XFORWARD goes by the connection.
+        offered = await client.say("EHLO other.test")
+        assert ("XCLIENT" in offered, "XFORWARD" in offered) == (False, True)
+        assert (await client.say("XCLIENT ADDR=127.0.0.1")).startswith("550 5.7.0")
         for _ in range(2):
             session = await delivered(edge, client)
             assert (session.client.address, session.client.login) == ("192.0.2.9", "anna@example.test")
@@ -83,9 +85,15 @@ async def test_it_begins_again_and_lasts_for_the_session(start_edge: StartEdge) 
         assert (await client.say("XFORWARD ADDR=203.0.113.1")).startswith("250")
         assert (await delivered(edge, client)).client.address == "203.0.113.1"
         assert (await delivered(edge, client)).client.address == "192.0.2.9"
-        assert (await client.say("XCLIENT ADDR=192.0.2.10 LOGIN=[UNAVAILABLE]", "EHLO x.test")).startswith("250")
+
+
+async def test_a_client_that_is_trusted_itself_may_go_on(start_edge: StartEdge) -> None:
+    edge = await start_edge(trusted_peers=["127.0.0.0/8"], xclient=True)
+    async with await edge.greeted() as client:
+        assert (await client.say("XCLIENT ADDR=127.0.0.7 LOGIN=anna")).startswith("220 ")
+        assert (await client.say("XCLIENT ADDR=127.0.0.8 LOGIN=[UNAVAILABLE]", "EHLO x.test")).startswith("250")
         session = await delivered(edge, client)
-        assert (session.client.address, session.client.login, session.client.helo) == ("192.0.2.10", "", "x.test")
+    assert (session.client.address, session.client.login, session.client.helo) == ("127.0.0.8", "", "x.test")
 
 
 async def test_the_new_client_has_no_more_rights_than_if_it_had_come_itself(start_edge: StartEdge) -> None:
