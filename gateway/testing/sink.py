@@ -147,8 +147,11 @@ class Sink:
             writer.close()
         except asyncio.CancelledError:
             writer.transport.abort()
-        with suppress(ConnectionError, asyncio.CancelledError):
-            await writer.wait_closed()
+        if dialogue.in_handshake:
+            writer.transport.abort()
+        else:
+            with suppress(ConnectionError, asyncio.CancelledError):
+                await writer.wait_closed()
         self._dialogues.discard(task)
 
     async def visit(self, point: str, to: str, usual: str) -> Answer:

@@ -15,6 +15,7 @@ from gateway.testing.sink_records import SinkMessage, SinkRecipient
 if TYPE_CHECKING:
     from gateway.testing.sink import Sink
 
+HANDSHAKE_SECONDS = 10.0
 _PATH = re.compile(r"(?:FROM|TO):\s*<((?:\"(?:[^\"\\]|\\.)*\"|[^>])*)>(.*)\Z", re.IGNORECASE | re.DOTALL)
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 
@@ -24,7 +25,7 @@ class HangUp(Exception):
 
 
 class Dialogue:
-    """One connection to the sink."""
+    """One connection to the sink. Nobody is told of its end while it is `in_handshake`."""
 
     def __init__(self, sink: Sink, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._sink = sink
@@ -35,6 +36,7 @@ class Dialogue:
         self._unwritten: list[bytes] = []
         self._helo = ""
         self._login = ""
+        self.in_handshake = False
         self._forget()
 
     async def run(self) -> None:
@@ -107,10 +109,12 @@ class Dialogue:
     async def _handshake(self) -> None:
         assert self._sink.tls is not None
         await self._answer("TLS")
+        self.in_handshake = True
         try:
-            await self._writer.start_tls(self._sink.tls)
+            await self._writer.start_tls(self._sink.tls, ssl_handshake_timeout=HANDSHAKE_SECONDS)
         except OSError:
             raise HangUp from None
+        self.in_handshake = False
 
     async def _auth(self, argument: str) -> None:
         mechanism, _, initial = argument.partition(" ")
