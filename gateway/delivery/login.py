@@ -83,10 +83,10 @@ class Login:
         return _coded(f"\0{self.user}\0{password}")
 
     def _refusal(self, reply: HopReply, password: str) -> NextHopUnavailable:
-        text = str(reply.cleaned())
+        text = reply.text
         for secret in (password, _coded(password), self._plain(password)):
             text = text.replace(secret, "(password)")  # some hops repeat what they did not like
-        text = f"it does not let user {self.user!r} in: {text}"
+        text = f"it does not let user {self.user!r} in: {HopReply(reply.code, text).cleaned()}"
         return NextHopUnavailable(text, NEXT_HOP_DOWN) if 400 <= reply.code < 500 else LoginRefused(text)
 
 

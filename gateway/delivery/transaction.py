@@ -13,10 +13,9 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gateway.delivery.chunks import Chunks
 from gateway.delivery.commands import CannotSend, Envelope, envelope
 from gateway.delivery.connection import Connection, ConnectionBroken, HopReply, OutOfStep
-from gateway.delivery.content import Pieces, fits_one_write, whole
+from gateway.delivery.content import Encoder, Pieces, fits_one_write, whole
 from gateway.delivery.transport import Batch, Outcome, Result, Results
 from gateway.delivery.wire import ChunkEncoder, Data, DataEncoder, UnsafeContent, bdat
 from gateway.mail.reply import (
@@ -84,7 +83,6 @@ class Transaction:
         self._results: list[Result | None] = [None] * len(batch.copies)
         self._accepted: list[int] = []
         self._replies: list[HopReply] = []
-        self._chunks: Chunks | None = None
         self._dot_at = 0.0
         self.dot_sent = False
 
@@ -98,7 +96,7 @@ class Transaction:
         """The next hop's word on the final dot. `StillOpen` when the loop time `until` comes before it may be late."""
         connection = self._connection
         too_late = self._dot_at + self._settings.data_done_timeout_seconds
-        count = self._chunks_owed + self._answers_wanted
+        count = len(self._accepted) if self._settings.lmtp else 1
         replies: list[HopReply] = []
         trouble, in_step, overdue = "", True, False
         try:
@@ -121,8 +119,7 @@ class Transaction:
         """The results as they would be if nothing more were learned."""
         results = list(self._results)
         if self._settings.lmtp:
-            replies = self._connection.received[self._chunks_owed :]
-            for index, reply in zip(self._accepted, replies, strict=False):
+            for index, reply in zip(self._accepted, self._connection.received, strict=False):
                 results[index] = self._result(reply)
         unknown = self._ours(Outcome.UNKNOWN, NEXT_HOP_BROKE_OFF, detail)
         return tuple(result or unknown for result in results)
@@ -156,7 +153,7 @@ class Transaction:
                 raise StaleConnection(self._replies[-1].cleaned() if self._replies else "it did not answer MAIL")
             if not self._judge_envelope(commands):
                 return False
-            await (self._send_chunks() if chunked else self._send_data(small))
+            await (self._send_chunk() if chunked else self._send_data(small))
         except UnsafeContent:
             self._break_off(Outcome.REFUSED, BARE_NEWLINE)
         except TimeoutError:
@@ -280,50 +277,56 @@ class Transaction:
         return b"".join((*whole(self._batch, encoder), encoder.end()))
 
     async def _send_data(self, small: bytes | None) -> None:
-        self._check_silence()
-        self._write_last(await self._send_large() if small is None else small)
+        if small is None:
+            encoder = DataEncoder()
+            await self._send_piece(await self._send_all_but_last(encoder))
+            small = encoder.end()
+        self._write_last(small)
 
-    def _write_last(self, *data: Data) -> None:
+    async def _send_chunk(self) -> None:
+        """The message by BDAT, in one chunk whatever its size.
+
+        Of several each would be owed a reply, and one too many among those could pass for that to the last.
+        """
+        batch = self._batch
+        encoder = ChunkEncoder()
+        length = batch.edits.length(batch.body)
+        if fits_one_write(batch):
+            last: Data = b"".join((bdat(length), *whole(batch, encoder)))
+        else:
+            self._connection.write(bdat(length))
+            last = await self._send_all_but_last(encoder)
+        encoder.end()
+        if encoder.length != length:
+            raise OSError(f"the message has {encoder.length} octets, and {length} were announced")
+        self._write_last(last)
+
+    def _write_last(self, data: Data) -> None:
         """The point of no return."""
+        self._check_silence()
         if self._loop.time() >= self._deadline:
             raise TimeoutError
-        for piece in data:
-            self._connection.write(piece)
+        self._connection.write(data)
         self.dot_sent = True
         self._dot_at = self._loop.time()
 
-    async def _send_large(self) -> bytes:
-        """All but the final dot, which is returned."""
-        encoder = DataEncoder()
+    async def _send_all_but_last(self, encoder: Encoder) -> Data:
+        """A large message, but for its last piece, which is returned."""
         pieces = Pieces(self._batch, encoder, self._disk)
-        connection = self._connection
-        connection.write(await pieces.first())
+        last = await pieces.first()
         while (data := await pieces.following()) is not None:
-            self._check_silence()
-            connection.write(data)
-            if connection.writable:
-                await asyncio.sleep(0)  # a hop that takes everything at once does not hold up all other mail
-            else:
-                await connection.drained(step_seconds=self._settings.reply_timeout_seconds, until=self._deadline)
-        self._check_silence()
-        return encoder.end()
+            await self._send_piece(last)
+            last = data
+        return last
 
-    async def _send_chunks(self) -> None:
-        """The message by BDAT (RFC 3030), one chunk a piece. Whoever is not refused by a reply to one gets the last."""
-        encoder = ChunkEncoder()
-        if fits_one_write(self._batch):
-            last: Data = b"".join(whole(self._batch, encoder))
+    async def _send_piece(self, data: Data) -> None:
+        connection = self._connection
+        self._check_silence()
+        connection.write(data)
+        if connection.writable:
+            await asyncio.sleep(0)  # a hop that takes everything at once does not hold up all other mail
         else:
-            self._chunks = Chunks(self._connection, self._settings.reply_timeout_seconds, self._deadline)
-            pieces = Pieces(self._batch, encoder, self._disk)
-            last = await pieces.first()
-            while (data := await pieces.following()) is not None:
-                if last and (refusal := await self._chunks.send(last)) is not None:
-                    self._answer_all(refusal)
-                    return
-                last = data
-        encoder.end()
-        self._write_last(bdat(last, last=True), last)
+            await connection.drained(step_seconds=self._settings.reply_timeout_seconds, until=self._deadline)
 
     def _answer_all(self, reply: HopReply) -> None:
         result = self._result(reply)
@@ -336,14 +339,6 @@ class Transaction:
 
     # After the dot
 
-    @property
-    def _answers_wanted(self) -> int:
-        return len(self._accepted) if self._settings.lmtp else 1
-
-    @property
-    def _chunks_owed(self) -> int:
-        return 0 if self._chunks is None else self._chunks.unanswered
-
     def _judge_final(self, replies: list[HopReply], trouble: str, in_step: bool) -> None:
         connection = self._connection
         # A 421 behind the reply only says that the hop is closing; any other would belong to a message not sent by us.
@@ -352,22 +347,12 @@ class Transaction:
             trouble, in_step = f"more replies than messages: {connection.leftover}", False
         if any(300 <= reply.code < 400 for reply in replies):
             trouble, in_step = "the final dot was answered with 3xx", False
-        if self._chunks is not None:
-            replies, of_chunks = replies[self._chunks.unanswered :], replies[: self._chunks.unanswered]
-            if in_step and (refusal := self._chunks.refused_among(of_chunks)) is not None:
-                if all(reply.code >= 400 for reply in replies):
-                    # RFC 3030 section 2: there is no message without all of its chunks.
-                    self._answer_all(refusal)
-                    if trouble or len(replies) < self._answers_wanted:
-                        connection.abort()
-                    return
-                trouble, in_step = "a chunk was refused and the message taken", False
         if in_step and self._settings.lmtp:
             for index, reply in zip(self._accepted, replies, strict=False):
                 self._results[index] = self._result(reply)
         elif in_step and replies:
             self._answer_all(replies[0])
-        if in_step and not trouble and len(replies) == self._answers_wanted:
+        if in_step and not trouble and len(replies) == (len(self._accepted) if self._settings.lmtp else 1):
             connection.needs_reset = False
         else:
             log.warning("%s: outcome unknown after the final dot: %s", self._connection.label, trouble)

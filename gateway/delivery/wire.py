@@ -99,36 +99,39 @@ class DataEncoder:
 
 
 class ChunkEncoder:
-    """Makes what follows BDAT (RFC 3030 section 2): the message as it is. Used like `DataEncoder`.
+    """Makes what follows BDAT (RFC 3030 section 2): the message as it is. Used like `DataEncoder`; `length` counts.
 
-    The count alone says where it ends, so nothing is stuffed. What is unsafe is refused as for DATA: the next hop will
-    perhaps send it on by DATA.
+    The announced count alone says where it ends, so nothing is stuffed. What is unsafe is refused as for DATA: the next
+    hop will perhaps send it on by DATA.
     """
 
-    __slots__ = ("_check", "_line_start")
+    __slots__ = ("_check", "_line_start", "length")
 
     def __init__(self) -> None:
         self._check = LineCheck()
         self._line_start = True
+        self.length = 0
 
     def piece(self, data: Data) -> Data:
         """Any bytes."""
         if data:
             self._check.piece(data)
             self._line_start = data[-1] == _LF
+            self.length += len(data)
         return data
 
     def plain(self, data: Data) -> Data:
         """As `DataEncoder.plain`. Only the first piece is looked at, when what stands before it is no whole line."""
-        if self._line_start:
-            return data
-        return self.piece(data)
+        if not self._line_start:
+            return self.piece(data)
+        self.length += len(data)
+        return data
 
     def end(self) -> None:
         """Nothing follows. What lacks a CRLF at its end goes without."""
         self._check.end()
 
 
-def bdat(data: Data, *, last: bool) -> bytes:
-    """The command that announces `data`."""
-    return b"BDAT %d LAST\r\n" % len(data) if last else b"BDAT %d\r\n" % len(data)
+def bdat(length: int) -> bytes:
+    """The command for a message of `length` octets in one chunk."""
+    return b"BDAT %d LAST\r\n" % length

@@ -95,7 +95,7 @@ class Sink:
     def answer(self, point: Point, *answers: str | bytes | Answer, to: str = "", always: bool = False) -> None:
         """At the next visits of `point` do as told, one answer a visit; then the usual again, unless `always`.
 
-        Points are the verbs, CONNECT (the banner), TLS (before the handshake), BODY (the first bytes of DATA have come)
+        Points are the verbs, CONNECT (the banner), TLS (before the handshake), BODY (the first bytes of data have come)
         and DOT (the data is complete, or the last chunk; BDAT stands for those before it). With `to` an answer to RCPT,
         or in LMTP to DOT, is for that recipient only.
         """

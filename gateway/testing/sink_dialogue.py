@@ -160,6 +160,8 @@ class Dialogue:
 
     async def _bdat(self, argument: str) -> None:
         size, _, mark = argument.partition(" ")
+        await self._more()
+        await self._answer("BODY")
         while len(self._buffer) < int(size):
             await self._flush()
             self._buffer += await self._read()

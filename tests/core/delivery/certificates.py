@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import warnings
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def server(*names: str, expired: bool = False, stranger: bool = False, old: bool
     `stranger`: signed by an authority that nobody knows. `old`: it speaks no TLS above 1.1.
     """
     issuer = trustme.CA() if stranger else authority()
-    until = datetime.now(timezone.utc) + timedelta(days=-1 if expired else 30)
+    until = datetime.now(UTC) + timedelta(days=-1 if expired else 30)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     issuer.issue_cert(*(names or ("127.0.0.1", NAME)), not_after=until).configure_cert(context)
     if old:
