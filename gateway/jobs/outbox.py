@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select, update
 
 from gateway.routing.effects import Job
 from gateway.store.schema import job as job_table
@@ -43,13 +43,17 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """What became of a job: `due_at` set means another try then; `dead` keeps it as a dead letter."""
+    """What became of a job: `due_at` set means another try then; `dead` keeps it as a dead letter.
+
+    `payload`, where it is set, is what there is left to do, and takes the place of the job's own.
+    """
 
     id: str
     now: float
     error: str = ""
     due_at: float | None = None
     dead: bool = False
+    payload: Mapping[str, Any] | None = None
 
 
 def add_write(job_id: str, job: Job, now: float) -> Write:
@@ -106,6 +110,7 @@ _CHANGE = (
         state=bindparam("b_state"),
         due_at=bindparam("b_due_at"),
         last_error=bindparam("b_error"),
+        payload=func.coalesce(bindparam("b_payload"), job_table.c.payload),
         leased_by=None,
         leased_until=None,
     )
@@ -127,6 +132,7 @@ def finish(connection: Connection, payloads: Sequence[Finish], /) -> Sequence[No
             "b_state": "dead" if each.dead else "due",
             "b_due_at": each.now if each.due_at is None else each.due_at,
             "b_error": each.error[:1000],
+            "b_payload": None if each.payload is None else json.dumps(dict(each.payload)),
         }
         connection.execute(_CHANGE, row)
     return [None] * len(payloads)

@@ -7,8 +7,9 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from gateway.delivery.transport import Batch, Copy, NextHop, Outcome
+from gateway.delivery.transport import Batch, Copy, NextHop, Outcome, Results
 from gateway.errors import StoreUnavailable
 from gateway.hooks.runner import PluginFailure, Runner
 from gateway.jobs import outbox
@@ -36,6 +37,8 @@ class _Ended:
     retry_after: float | None = None
     patient: bool = False
     """The attempt does not count: nobody was there to make it."""
+    left: Mapping[str, Any] | None = None
+    """The payload of what there is left to do, where some of it is done."""
 
 
 class JobWorker:
@@ -103,8 +106,8 @@ class JobWorker:
         too_old = now - leased.created_at > GIVE_UP_SECONDS and leased.attempts > len(RETRY_SECONDS)
         if ended.retry_after is None or (too_old and not ended.patient):
             log.error("job %s (%s.%s) is a dead letter: %s", leased.id, leased.job.owner, leased.job.kind, ended.error)
-            return Finish(leased.id, now, ended.error, dead=True)
-        return Finish(leased.id, now, ended.error, due_at=now + ended.retry_after)
+            return Finish(leased.id, now, ended.error, dead=True, payload=ended.left)
+        return Finish(leased.id, now, ended.error, due_at=now + ended.retry_after, payload=ended.left)
 
     def _finish_soon(self, finish: Finish) -> None:
         """Without waiting. When it is lost the lease ends by itself, and the job runs once more."""
@@ -141,13 +144,9 @@ class JobWorker:
         )
         deadline = asyncio.get_running_loop().time() + SEND_SECONDS
         results = await hop.deliver(batch, deadline=deadline)
-        bad = [result for result in results if result.outcome is not Outcome.DONE]
         told = ", ".join(f"<{to}> {result.reply}" for to, result in zip(recipients, results, strict=True))
         log.info("job %s own mail %s via %s: %s", leased.id, leased.job.key, hop.name, told)
-        if not bad:
-            return _Ended()
-        refused = all(result.outcome is Outcome.REFUSED for result in bad)
-        return _Ended(str(bad[0].reply), None if refused else pause)
+        return _rest_of(leased.job.payload, results, pause)
 
     async def _ask_plugin(self, leased: LeasedJob) -> _Ended:
         plugin = leased.job.owner
@@ -168,6 +167,21 @@ class JobWorker:
             usable = isinstance(after, int | float) and math.isfinite(after)
             return _Ended(str(answer.reason or "asked for another try"), max(after, POLL_SECONDS) if usable else pause)
         return _Ended()
+
+
+def _rest_of(payload: Mapping[str, Any], results: Results, pause: float) -> _Ended:
+    """What is left of own mail: whoever has it gets it no second time, whoever refused it is asked no second time."""
+    refused, waiting = list(payload.get("refused", ())), []
+    why = "refused at an earlier try"
+    for to, result in zip(payload["recipients"], results, strict=True):
+        if result.outcome is not Outcome.DONE:
+            (refused if result.outcome is Outcome.REFUSED else waiting).append(to)
+            why = str(result.reply)
+    if waiting:
+        return _Ended(why, pause, left={**payload, "recipients": waiting, "refused": refused})
+    if refused:
+        return _Ended(why, left={**payload, "recipients": refused, "refused": []})
+    return _Ended()
 
 
 def _log_lost_write(error: BaseException) -> None:

@@ -53,9 +53,11 @@ def ways_in(sequence: bytes) -> Iterator[Batch]:
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("keywords", [KEYWORDS, ()], ids=["pipelining", "serial"])
+@pytest.mark.parametrize(
+    "keywords", [KEYWORDS, (), (*KEYWORDS, "CHUNKING")], ids=["pipelining", "serial", "chunking"]
+)
 async def test_p13_the_sink_counts_no_message_more_than_was_sent(name: str, keywords: tuple[str, ...]) -> None:
-    async with Sink(keywords=keywords) as sink, next_hop(sink) as hop:
+    async with Sink(keywords=keywords) as sink, next_hop(sink, chunking="always") as hop:
         for sent in ways_in(ALL[name]):
             (result,) = await hop.deliver(sent, deadline=soon())
             if name in STRAY:
@@ -67,12 +69,14 @@ async def test_p13_the_sink_counts_no_message_more_than_was_sent(name: str, keyw
         if name in CLEAN:
             assert len(sink.received) == len(list(ways_in(ALL[name])))
     assert not any("evil" in command for command in sink.commands)
+    assert "CHUNKING" not in keywords or "DATA" not in sink.commands
 
 
 @pytest.mark.server("postfix")
-async def test_p13_a_real_postfix_on_loopback_queues_only_what_was_sent() -> None:
+@pytest.mark.parametrize("chunking", ["never", "always"], ids=["data", "bdat"])
+async def test_p13_a_real_postfix_on_loopback_queues_only_what_was_sent(chunking: str) -> None:
     async with trusting_postfix() as reinjection:
-        async with next_hop(f"127.0.0.1:{reinjection.smtp_port}") as hop:
+        async with next_hop(f"127.0.0.1:{reinjection.smtp_port}", chunking=chunking) as hop:
             for name, sequence in ALL.items():
                 for sent in (batch(START + sequence + SMUGGLED), batch(spilled(START + sequence + SMUGGLED))):
                     (result,) = await hop.deliver(sent, deadline=soon(60))

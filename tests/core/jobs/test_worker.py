@@ -121,6 +121,31 @@ async def test_own_mail_that_is_refused_is_a_dead_letter(gateway: Running, caplo
     assert "is a dead letter: 550 5.1.1" in caplog.text
 
 
+async def test_own_mail_for_several_is_repeated_only_for_who_lacks_it(gateway: Running) -> None:
+    slow, gone, unsure = "slow@sender.test", "gone@sender.test", "unsure@sender.test"
+    gateway.relay.answer(slow, Outcome.DEFERRED, Outcome.DEFERRED)
+    gateway.relay.answer(unsure, Outcome.UNKNOWN)
+    gateway.relay.answer(gone, Outcome.REFUSED)
+    await add(gateway, mail(TO, slow, gone, unsure))
+    for _ in range(3):
+        await desk(gateway).run_due()
+        gateway.clock.now += 3600
+    asked = [[str(copy.to) for copy in batch.copies] for batch in gateway.relay.batches]
+    assert asked == [[TO, slow, gone, unsure], [slow, unsure], [slow]]
+    ((state, payload),) = await states(gateway, "state", "payload")
+    assert (state, json.loads(payload)["recipients"]) == ("dead", [gone]), "the one that an admin should know of"
+
+
+async def test_own_mail_for_several_is_done_when_all_have_it(gateway: Running) -> None:
+    gateway.relay.answer(TO, Outcome.DEFERRED)
+    await add(gateway, mail(TO, "other@sender.test"))
+    for _ in range(2):
+        await desk(gateway).run_due()
+        gateway.clock.now += 3600
+    assert await states(gateway, "state") == [("done",)]
+    assert gateway.relay.delivered == {TO: 1, "other@sender.test": 1}
+
+
 async def test_own_mail_is_given_up_after_five_days(gateway: Running) -> None:
     gateway.relay.answer(TO, *[Outcome.DEFERRED] * 10)
     await add(gateway, mail())
