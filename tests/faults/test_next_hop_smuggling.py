@@ -53,9 +53,7 @@ def ways_in(sequence: bytes) -> Iterator[Batch]:
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize(
-    "keywords", [KEYWORDS, (), (*KEYWORDS, "CHUNKING")], ids=["pipelining", "serial", "chunking"]
-)
+@pytest.mark.parametrize("keywords", [KEYWORDS, (), (*KEYWORDS, "CHUNKING")], ids=["pipelining", "serial", "chunking"])
 async def test_p13_the_sink_counts_no_message_more_than_was_sent(name: str, keywords: tuple[str, ...]) -> None:
     async with Sink(keywords=keywords) as sink, next_hop(sink, chunking="always") as hop:
         for sent in ways_in(ALL[name]):
