@@ -23,6 +23,8 @@ SERVERS: Mapping[str, Server] = {
     "smtp-source": Server("smtp-source", "postfix"),
     "smtp-sink": Server("smtp-sink", "postfix"),
     "swaks": Server("swaks", "swaks"),
+    "dovecot": Server("dovecot", "dovecot-lmtpd"),
+    "openssl": Server("openssl", "openssl"),
     "knot": Server("knotd", "knot"),
     "unbound": Server("unbound", "unbound"),
     "haproxy": Server("haproxy", "haproxy"),

@@ -64,8 +64,13 @@ def test_a_smart_host_with_everything() -> None:
         (['address = "a:25"', 'password_file = "x"'], 1, "a password without user"),
         (['address = "a:25"', 'user = "x"', 'password_file = "x"'], 0, "the password would go to a:25 in the clear"),
         (
-            ['address = "127.0.0.1:25"', 'fallback_addresses = ["b:25"]', 'user = "x"', 'password_file = "x"']
-            + ['tls = "opportunistic"'],
+            [
+                'address = "127.0.0.1:25"',
+                'fallback_addresses = ["b:25"]',
+                'user = "x"',
+                'password_file = "x"',
+                'tls = "opportunistic"',
+            ],
             4,
             "the password would go to b:25 in the clear, or to whoever poses as it",
         ),
