@@ -171,7 +171,8 @@ class JobWorker:
 
 def _rest_of(payload: Mapping[str, Any], results: Results, pause: float) -> _Ended:
     """What is left of own mail: whoever has it gets it no second time, whoever refused it is asked no second time."""
-    refused, waiting = list(payload.get("refused", ())), []
+    refused: list[str] = list(payload.get("refused", ()))
+    waiting: list[str] = []
     why = "refused at an earlier try"
     for to, result in zip(payload["recipients"], results, strict=True):
         if result.outcome is not Outcome.DONE:
