@@ -71,7 +71,7 @@ def _command(name: str) -> click.Command:
     for choice in reversed(found.choices):
         option = click.option(
             f"--{choice.name}",
-            type=click.Choice(choice.values),
+            type=str if choice.is_free else click.Choice(choice.values),
             default=choice.values[0],
             show_default=True,
             help=choice.help,

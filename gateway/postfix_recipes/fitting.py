@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from pathlib import Path
 
 from gateway.config import Config, ListenerConfig, SmtpNextHopConfig
@@ -78,12 +80,25 @@ def postfix_networks(address: str) -> str:
     return ",".join(f"[{net.partition('/')[0]}]/128" if ":" in net else net for net in loopback_networks(address))
 
 
-def filter_destination(address: str, whose: str) -> str:
-    """The next hop in a `content_filter`: `[host]:port`, or `unix:/path`."""
-    at = require_loopback(address, whose)
-    return f"[{at[0]}]:{at[1]}" if at else address
-
-
-def filter_peers(address: str) -> list[str]:
+def peers_at(address: str) -> list[str]:
     """Where Postfix speaks from to a listener of the gateway; nowhere in particular on a UNIX socket."""
     return [] if address.startswith("unix:") else loopback_networks(address)
+
+
+def reinjection_services(address: str) -> tuple[str, ...]:
+    """The services that the template _reinjection.j2 adds to master.cf, as `postconf -MX` names them."""
+    return (f"{address}/inet", "stellwerk-cleanup/unix")
+
+
+def require_service(name: str) -> None:
+    """Raises RecipeUnavailable unless `name` is an entry of master.cf as `postconf -M` names it."""
+    if not re.fullmatch(r"[\w.:\[\]-]+/(?:inet|pass)", name):
+        raise RecipeUnavailable(f'found the service "{name}"; expected a name of `postconf -M`, as in smtp/inet')
+
+
+def require_ip_address(text: str, whose: str) -> None:
+    """Raises RecipeUnavailable unless `text` is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise RecipeUnavailable(f'{whose} is "{text}"; expected an IP address, as in 192.0.2.7') from None

@@ -31,13 +31,20 @@ class RecipeUnavailable(StellwerkError):
 class Choice:
     """Something a recipe leaves to the administrator: `--NAME VALUE`. The first value is the default.
 
-    `file_name` is the stem of the shipped file for a value, "{}" standing for the value.
+    `file_name` is the stem of the shipped file for a value, "{}" standing for the value. Where `is_free`, other values
+    than those shipped are welcome too.
     """
 
     name: str
     values: tuple[str, ...]
     help: str
     file_name: str
+    is_free: bool = False
+
+    @property
+    def field(self) -> str:
+        """The recipe's field that holds it."""
+        return self.name.replace("-", "_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +53,22 @@ class Footprint:
 
     `services` are names for `postconf -MX` ("stellwerk/unix"). `main_cf` (parameter) and `service_options`
     ("smtp/inet/parameter") are removed only while they have the value given here, a basic regular expression: what an
-    administrator has set since stays. A raised message_size_limit stays too, since `postsuper -r` takes queued mail in
-    anew.
+    administrator has set since stays. `replaced` are parameters whose former value the template _replace.j2 keeps in a
+    comment, and the value they were given. A raised message_size_limit stays, since `postsuper -r`
+    takes queued mail in anew.
     """
 
     main_cf: Mapping[str, str] = field(default_factory=dict)
     services: tuple[str, ...] = ()
     service_options: Mapping[str, str] = field(default_factory=dict)
+    replaced: Mapping[str, str] = field(default_factory=dict)
 
     def __add__(self, other: Footprint) -> Footprint:
         return Footprint(
             {**self.main_cf, **other.main_cf},
             tuple(dict.fromkeys((*self.services, *other.services))),
             {**self.service_options, **other.service_options},
+            {**self.replaced, **other.replaced},
         )
 
 
@@ -98,9 +108,11 @@ class Recipe(ABC):
         """The recipe for the standard ports by the name of its file in contrib/postfix/NAME, one for each choice."""
         found = {}
         for values in itertools.product(*(choice.values for choice in cls.choices)):
-            chosen = {choice.name: value for choice, value in zip(cls.choices, values, strict=True)}
-            stems = [choice.file_name.format(chosen[choice.name]) for choice in cls.choices] or ["recipe"]
-            found[f"{'-'.join(stems)}.txt"] = cls(**chosen)
+            chosen = {choice.field: value for choice, value in zip(cls.choices, values, strict=True)}
+            stems = [choice.file_name.format(chosen[choice.field].replace("/", "-")) for choice in cls.choices] or [
+                "recipe"
+            ]
+            found[f"{'-'.join(dict.fromkeys(stems))}.txt"] = cls(**chosen)
         return found
 
     def render(self) -> str:

@@ -6,11 +6,23 @@ import fcntl
 import os
 import socket
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 # Below the ports that kernels give to clients (Linux: from 32768, some sandboxes: from 16000).
 _FIRST, _LAST = 11_000, 16_000
+
+
+@contextmanager
+def reserved_ports() -> Iterator[PortReservation]:
+    """A reservation for as long as a block lasts."""
+    reservation = PortReservation()
+    try:
+        yield reservation
+    finally:
+        reservation.release()
 
 
 class PortReservation:

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from gateway.cli.postfix import postfix
 from gateway.config import read
-from gateway.postfix_recipes.after_queue_lmtp import AfterQueueLmtp, Aliases
+from gateway.postfix_recipes.after_queue import Aliases
+from gateway.postfix_recipes.after_queue_lmtp import AfterQueueLmtp
 from gateway.postfix_recipes.recipe import RecipeUnavailable, parts
 
 
@@ -37,19 +38,19 @@ def test_aliases_are_switched_off_on_exactly_one_side(aliases: Aliases) -> None:
     ("values", "expected"),
     [
         (
-            AfterQueueLmtp(lmtp="127.0.0.1:2424", reinjection="127.0.0.1:2526", max_message_bytes=1_000_000),
+            AfterQueueLmtp(gateway="127.0.0.1:2424", reinjection="127.0.0.1:2526", max_message_bytes=1_000_000),
             {"content_filter = stellwerk:[127.0.0.1]:2424", "127.0.0.1:2526 inet", "message_size_limit = 1000000"},
         ),
         (
-            AfterQueueLmtp(lmtp="unix:/run/stellwerk/lmtp.sock"),
+            AfterQueueLmtp(gateway="unix:/run/stellwerk/lmtp.sock"),
             {"content_filter = stellwerk:unix:/run/stellwerk/lmtp.sock", "usermod -a -G"},
         ),
         (
-            AfterQueueLmtp(lmtp="[::1]:2424", reinjection="[::1]:2526"),
+            AfterQueueLmtp(gateway="[::1]:2424", reinjection="[::1]:2526"),
             {"content_filter = stellwerk:[::1]:2424", "[::1]:2526 inet", "mynetworks=[::1]/128"},
         ),
         (
-            AfterQueueLmtp(lmtp="localhost:2424", reinjection="localhost:2526"),
+            AfterQueueLmtp(gateway="localhost:2424", reinjection="localhost:2526"),
             {"content_filter = stellwerk:[localhost]:2424", "mynetworks=127.0.0.0/8,[::1]/128"},
         ),
         (AfterQueueLmtp(connections=40), {"127.0.0.1:10026 inet n - n - 50 smtpd", "connections = 40"}),
@@ -64,8 +65,8 @@ def test_values_reach_the_text(values: AfterQueueLmtp, expected: set[str]) -> No
     "values",
     [
         AfterQueueLmtp(),
-        AfterQueueLmtp(lmtp="unix:/run/stellwerk/lmtp.sock"),
-        AfterQueueLmtp(lmtp="[::1]:2424", reinjection="[::1]:2526", connections=5, max_message_bytes=100_000),
+        AfterQueueLmtp(gateway="unix:/run/stellwerk/lmtp.sock"),
+        AfterQueueLmtp(gateway="[::1]:2424", reinjection="[::1]:2526", connections=5, max_message_bytes=100_000),
     ],
 )
 def test_part_for_the_gateway_leads_to_the_same_recipe(values: AfterQueueLmtp) -> None:

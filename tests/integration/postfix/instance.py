@@ -134,6 +134,7 @@ class PostfixInstance:
 
     def __init__(self, smtp_port: int) -> None:
         self.smtp_port = smtp_port
+        self.front = f"127.0.0.1:{smtp_port}/inet"  # the service that plays port 25, as `postconf -M` names it
         # Patterns of lines that a test brings about on purpose; by default nothing at all is tolerated.
         self.expected_trouble: list[str] = []
         self.base = Path(tempfile.mkdtemp(prefix="stellwerk-postfix-", dir="/tmp"))

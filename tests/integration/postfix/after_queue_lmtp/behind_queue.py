@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.postfix_recipes.after_queue_lmtp import Aliases
+from gateway.postfix_recipes.after_queue import Aliases
 from gateway.postfix_recipes.fitting import STANDARD_MAX_MESSAGE_BYTES
 from gateway.postfix_recipes.recipe import parts
 from tests.integration.gateway_process import GatewayProcess

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from gateway.postfix_recipes.after_queue_lmtp import AfterQueueLmtp, Aliases
+from gateway.postfix_recipes.after_queue import Aliases
+from gateway.postfix_recipes.after_queue_lmtp import AfterQueueLmtp
 from gateway.postfix_recipes.fitting import STANDARD_MAX_MESSAGE_BYTES
 from gateway.postfix_recipes.recipe import parts
 from tests.integration.gateway_process import StartGateway
@@ -38,7 +39,7 @@ def behind_queue(postfix: PostfixInstance, ports: PortReservation, gateway_proce
         max_message_bytes: int = STANDARD_MAX_MESSAGE_BYTES,
     ) -> BehindQueue:
         wanted = AfterQueueLmtp(
-            lmtp=f"127.0.0.1:{ports.take()}",
+            gateway=f"127.0.0.1:{ports.take()}",
             reinjection=f"127.0.0.1:{ports.take()}",
             max_message_bytes=max_message_bytes,
             aliases=aliases_in,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.postfix_recipes.after_queue_lmtp import Aliases
+from gateway.postfix_recipes.after_queue import Aliases
 from tests.integration.postfix.after_queue_lmtp.behind_queue import StartBehindQueue
 from tests.integration.postfix.messages import message
 

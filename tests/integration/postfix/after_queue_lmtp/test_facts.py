@@ -50,7 +50,7 @@ async def recipe(postfix: PostfixInstance, ports: PortReservation) -> AsyncItera
     postfix.write_mailboxes(["anna"])
     async with Sink(protocol="lmtp", keywords=("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", XFORWARD)) as sink:
         reinjection_port = ports.take()
-        printed = parts(AfterQueueLmtp(lmtp=sink.address, reinjection=f"127.0.0.1:{reinjection_port}").render())
+        printed = parts(AfterQueueLmtp(gateway=sink.address, reinjection=f"127.0.0.1:{reinjection_port}").render())
         yield Recipe(postfix, sink, reinjection_port, printed["main.cf"], printed["master.cf"])
         # a Postfix that goes first leaves no connection for the sink to break off
         await postfix.stop()
@@ -81,7 +81,7 @@ async def test_gateway_on_a_unix_socket(postfix: PostfixInstance, ports: PortRes
     async with Sink(protocol="lmtp", unix_path=socket) as sink:
         # the real one is 0660, and Postfix's user in its group
         socket.chmod(0o666)
-        printed = parts(AfterQueueLmtp(lmtp=sink.address, reinjection=f"127.0.0.1:{ports.take()}").render())
+        printed = parts(AfterQueueLmtp(gateway=sink.address, reinjection=f"127.0.0.1:{ports.take()}").render())
         postfix.append(main_cf=printed["main.cf"], master_cf=printed["master.cf"])
         await postfix.start()
         await postfix.inject(message(), SENDER, ["anna@example.test"])

@@ -1,0 +1,106 @@
+"""A gateway and a private Postfix, put together from nothing but what `stellwerk postfix recipe NAME` prints."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.postfix_recipes.recipe import Recipe, parts
+from gateway.testing.sink import Sink
+from tests.integration.gateway_process import GatewayProcess
+from tests.integration.ports import PortReservation
+from tests.integration.postfix.instance import PostfixInstance
+from tests.integration.waiting import until
+
+MAILBOXES = ("anna", "bo", "cleo", "dora", "emil", "sender")
+ALIASES = {"team@example.test": ["team@example.test", "anna@example.test", "bo@example.test"]}
+
+_CONFIG = """\
+plugins = ["size_limit"]
+
+[server]
+hostname = "gw.example.test"
+state_dir = "state"
+
+[store]
+url = "sqlite:///state/stellwerk.db"
+auto_upgrade = true
+
+[hosted."example.test"]
+mailboxes = ["*"]
+
+[next_hop.elsewhere]
+kind = "smtp"
+address = "{elsewhere}"
+
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RecipePair:
+    """A running pair. `printed` holds the parts of the recipe, `elsewhere` plays every domain but example.test."""
+
+    postfix: PostfixInstance
+    gateway: GatewayProcess
+    elsewhere: Sink
+    name: str
+    options: tuple[str, ...]
+    printed: dict[str, str]
+
+    async def stories(self, recipient: str) -> list[dict[str, Any]]:
+        """The traces of transactions to `recipient`, newest first; waits until there is one."""
+
+        async def told() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = json.loads(
+                await self.gateway.command("trace", "--to", recipient, "--json", "--last", "20")
+            )
+            return found
+
+        return await until(told, f"the trace knows a message to {recipient}")
+
+    async def way_back(self) -> str:
+        """What the command `postfix recipe off` prints to be pasted."""
+        return parts(await self.gateway.command("postfix", "recipe", "off", *_known_to_off(self.options)))["commands"]
+
+
+@asynccontextmanager
+async def recipe_pair(
+    directory: Path, ports: PortReservation, postfix: PostfixInstance, wanted: Recipe, options: Sequence[str] = ()
+) -> AsyncIterator[RecipePair]:
+    """Start the gateway with the recipe's part for it, and `postfix` with what the command prints for that gateway.
+
+    `wanted` names the ports, `options` are the command's.
+    """
+    async with Sink() as elsewhere:
+        config = _CONFIG.format(elsewhere=elsewhere.address) + parts(wanted.render())["stellwerk.toml"]
+        gateway = GatewayProcess(directory, config.replace('outbound = "postfix"', 'outbound = "elsewhere"'))
+        printed = parts(await gateway.command("postfix", "recipe", wanted.name, *options))
+        postfix.write_mailboxes([*MAILBOXES, "team"])
+        postfix.write_aliases(ALIASES)
+        await postfix.apply(printed)
+        if complaints := await postfix.check():
+            raise AssertionError(complaints)
+        await gateway.start()
+        try:
+            await postfix.start()
+            yield RecipePair(postfix, gateway, elsewhere, wanted.name, tuple(options), printed)
+        finally:
+            await postfix.stop()
+            await gateway.stop()
+
+
+def transaction_id(text: str) -> str:
+    """The id in brackets that ends a reply of the gateway, wherever Postfix quotes it. AssertionError without one."""
+    found = re.search(r"\[([0-9a-z]{16,})\]", text)
+    assert found, text
+    return found[1]
+
+
+def _known_to_off(options: Sequence[str]) -> list[str]:
+    pairs = zip(options[::2], options[1::2], strict=True)
+    return [word for name, value in pairs if name != "--aliases" for word in (name, value)]
