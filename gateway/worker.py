@@ -14,7 +14,7 @@ from gateway.app import Gateway, Identity
 from gateway.certificates import check_certificates, server_context
 from gateway.checking import check_plugins, check_spool, check_store_files
 from gateway.config.models import Config
-from gateway.hooks.runner import running_now
+from gateway.hooks.runner import running_in
 from gateway.smtp.serving import ListenerServer, serve
 from gateway.supervisor.description import WorkerDescription
 from gateway.worker_process import Work, run_worker
@@ -86,4 +86,4 @@ def make_work(description: WorkerDescription, config: Config) -> Work:
 
 
 if __name__ == "__main__":
-    run_worker(make_work, running_now)
+    run_worker(make_work, running_in)

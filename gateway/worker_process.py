@@ -10,9 +10,6 @@ import os
 import signal
 import socket
 import sys
-import threading
-import time
-import traceback
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import NoReturn, Protocol
@@ -29,10 +26,10 @@ from gateway.supervisor.description import (
     Failure,
     WorkerDescription,
 )
+from gateway.watchdog import BEAT_SECONDS, EXIT_STATUS, RunningIn, Watchdog
 
 log = logging.getLogger("stellwerk.worker")
 
-WATCHDOG_EXIT_STATUS = 70  # EX_SOFTWARE of sysexits(3)
 _MAX_FAILURE_CHARACTERS = 8192
 _PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 
@@ -48,20 +45,19 @@ class Work(Protocol):
 
 
 MakeWork = Callable[[WorkerDescription, Config], Work]
-RunningNow = Callable[[], str | None]
 
 
-def run_worker(make_work: MakeWork, running_now: RunningNow = lambda: None) -> NoReturn:
+def run_worker(make_work: MakeWork, running_in: RunningIn = lambda frame: None) -> NoReturn:
     """Read the description from standard input, do the work until the supervisor says stop or is gone, and exit.
 
-    `running_now` names the plugin and hook that runs at this moment, for the watchdog's last line.
+    `running_in` names the plugin and hook that a frame runs for, for the watchdog's words.
     """
     description = WorkerDescription.from_json(sys.stdin.read())
     if description.no_new_privileges:
         _give_up_privileges()
     status = 1
     try:
-        status = _run(description, make_work, running_now)
+        status = _run(description, make_work, running_in)
     except Exception:
         log.critical("this worker failed", exc_info=True)
     logging.shutdown()
@@ -69,13 +65,13 @@ def run_worker(make_work: MakeWork, running_now: RunningNow = lambda: None) -> N
     os._exit(status)
 
 
-def _run(description: WorkerDescription, make_work: MakeWork, running_now: RunningNow) -> int:
+def _run(description: WorkerDescription, make_work: MakeWork, running_in: RunningIn) -> int:
     with socket.socket(fileno=description.control) as control:
         try:
             config = read(description.text, description.source)
             start_logging(config.log.level)
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                return runner.run(_serve(description, config, control, make_work, running_now))
+                return runner.run(_serve(description, config, control, make_work, running_in))
         except StellwerkError as error:
             failure = Failure(error.exit_status, str(error)[:_MAX_FAILURE_CHARACTERS])
             control.setblocking(True)
@@ -88,12 +84,12 @@ async def _serve(
     config: Config,
     control: socket.socket,
     make_work: MakeWork,
-    running_now: RunningNow,
+    running_in: RunningIn,
 ) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    watchdog = Watchdog(config.server.watchdog_seconds, running_now)
+    watchdog = Watchdog(config.server.watchdog_seconds, running_in)
     reader, writer = await asyncio.open_connection(sock=control.dup())
     beating = asyncio.create_task(_beat(writer, watchdog))
     listening = asyncio.create_task(_until_supervisor_is_gone(reader, stop, config.server.drain_seconds))
@@ -126,9 +122,10 @@ def _settle_memory() -> None:
 
 async def _beat(writer: asyncio.StreamWriter, watchdog: Watchdog) -> None:
     while True:
-        watchdog.beats += 1
         writer.write(ALIVE)
-        await asyncio.sleep(HEARTBEAT_SECONDS)
+        for _ in range(round(HEARTBEAT_SECONDS / BEAT_SECONDS)):
+            watchdog.beats += 1
+            await asyncio.sleep(BEAT_SECONDS)
 
 
 async def _until_supervisor_is_gone(reader: asyncio.StreamReader, stop: asyncio.Event, drain_seconds: float) -> None:
@@ -137,44 +134,7 @@ async def _until_supervisor_is_gone(reader: asyncio.StreamReader, stop: asyncio.
     log.error("the supervisor is gone; finishing what runs, then ending")
     stop.set()
     # Nobody is left to end us if the drain hangs.
-    asyncio.get_running_loop().call_later(drain_seconds + STOP_GRACE_SECONDS, os._exit, WATCHDOG_EXIT_STATUS)
-
-
-class Watchdog(threading.Thread):
-    """Ends the process when the event loop has not beaten for `seconds`, and says what it hangs in.
-
-    It counts its own turns, so that a stop of the whole machine is no standstill of the loop. What holds the
-    interpreter lock holds this thread too; then the supervisor ends the process.
-    """
-
-    def __init__(self, seconds: float, running_now: RunningNow, turn_seconds: float = 1.0) -> None:
-        super().__init__(name="watchdog", daemon=True)
-        self.beats = 0
-        self._limit = seconds
-        self._turn_seconds = turn_seconds
-        self._running_now = running_now
-        self._watched = threading.get_ident()
-
-    def run(self) -> None:
-        seen, still_seconds = self.beats, 0.0
-        while still_seconds < self._limit + HEARTBEAT_SECONDS:
-            time.sleep(self._turn_seconds)
-            still_seconds = still_seconds + self._turn_seconds if self.beats == seen else 0.0
-            seen = self.beats
-        self.end()
-
-    def end(self) -> NoReturn:
-        """Say what hangs, and end the process."""
-        frame = sys._current_frames().get(self._watched)
-        stack = traceback.extract_stack(frame)[-8:] if frame else []
-        where = " <- ".join(f"{line.name} ({line.filename}:{line.lineno})" for line in reversed(stack))
-        log.critical(
-            "the event loop stood still for %g seconds in %s; ending this process: %s",
-            self._limit,
-            self._running_now() or "the core",
-            where,
-        )
-        os._exit(WATCHDOG_EXIT_STATUS)
+    asyncio.get_running_loop().call_later(drain_seconds + STOP_GRACE_SECONDS, os._exit, EXIT_STATUS)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

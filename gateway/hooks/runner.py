@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from inspect import isawaitable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from gateway.hooks.policy import Policy
@@ -46,13 +47,16 @@ _ANSWERS: dict[str, tuple[type, ...]] = {
 }
 _LISTS = {"smtp_connect", "smtp_mail", "smtp_rcpt_check", "message_received", "message_annotate"}
 
-_running: dict[object, Call] = {}
 
-
-def running_now() -> str | None:
-    """Which plugin's hook was entered last and has not come back, for the worker's watchdog (another thread)."""
-    calls = list(_running.values())
-    return f"plugin {calls[-1].plugin}, hook {calls[-1].hook}" if calls else None
+def running_in(frame: FrameType) -> str | None:
+    """For which plugin and hook the code in `frame` runs, for the worker's watchdog (another thread)."""
+    station: FrameType | None = frame
+    while station is not None:
+        if station.f_code is _in_the_loop.__code__:
+            call: Call = station.f_locals["call"]
+            return f"plugin {call.plugin}, hook {call.hook}"
+        station = station.f_back
+    return None
 
 
 class PluginFailure(Exception):
@@ -221,16 +225,11 @@ async def _guarded(call: Call, arguments: Mapping[str, Any]) -> Any:
 
 
 async def _in_the_loop(call: Call, wanted: Mapping[str, Any]) -> Any:
-    token = object()
-    _running[token] = call
     started = time.monotonic()
-    try:
-        answer = call.function(**wanted)
-        if isawaitable(answer):
-            answer = await _in_time(call, answer)
-        answer = _materialise(call, answer)
-    finally:
-        del _running[token]
+    answer = call.function(**wanted)
+    if isawaitable(answer):
+        answer = await _in_time(call, answer)
+    answer = _materialise(call, answer)
     took = time.monotonic() - started
     if took > call.policy.timeout_seconds:
         timeout = call.policy.timeout_seconds

@@ -65,15 +65,19 @@ class ProcessGateway:
 
     def reload(self) -> None:
         """SIGHUP, and wait until the new generation has taken over. Raises `RuntimeError` when it was refused."""
-        assert self._process is not None
         gone, refused = self.output.count("has gone"), self.output.count("the old one serves on")
-        self._process.send_signal(signal.SIGHUP)
+        self.signal_reload()
         self.wait_until(
             lambda: self.output.count("has gone") > gone or self.output.count("the old one serves on") > refused,
             "reload",
         )
         if self.output.count("the old one serves on") > refused:
             raise RuntimeError(f"the new configuration was refused:\n{self.output}")
+
+    def signal_reload(self) -> None:
+        """SIGHUP, without waiting for anything: sessions that are open keep the old generation until they end."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
 
     def address(self, listener: str = "mx") -> str:
         """Where a listener listens, "host:port"."""

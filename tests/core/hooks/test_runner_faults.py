@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.hooks.policy import Breaker
-from gateway.hooks.runner import PluginFailure, Story, running_now
+from gateway.hooks.runner import PluginFailure, Story, running_in
 from gateway.mail.message import Tag
 from gateway.mail.reply import TOO_BIG
 from gateway.routing.route import Deliver
@@ -124,7 +125,6 @@ async def test_a_cancellation_from_outside_is_not_the_plugins_failure() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert breaker.failures == 0
-    assert running_now() is None
 
 
 async def test_a_probe_that_a_client_cuts_off_does_not_close_the_door_for_ever() -> None:
@@ -264,30 +264,33 @@ async def test_g6_a_blocking_plugin_that_hangs_leaves_the_loop_alone() -> None:
 async def test_the_watchdog_is_told_who_runs() -> None:
     seen: list[str | None] = []
 
-    def sync() -> None:
-        seen.append(running_now())
+    def look() -> None:
+        seen.append(running_in(sys._getframe()))
+
+    async def waits_first() -> None:
+        await asyncio.sleep(0)
+        look()
+
+    def sync() -> Iterator[Tag]:
+        look()
+        yield Tag("seen")
         raise RuntimeError("broken")
 
-    assert running_now() is None
-    await told(sync, plugin="slow")
-    assert seen == ["plugin slow, hook route_recipient"]
-    assert running_now() is None
+    look()
+    await told(waits_first, plugin="first")
+    await told(sync, plugin="second", hook="message_received")
+    assert seen == [None, "plugin first, hook route_recipient", "plugin second, hook message_received"]
 
 
-async def test_the_watchdog_is_not_misled_by_hooks_that_overlap() -> None:
+async def test_the_watchdog_is_not_misled_by_hooks_that_only_wait() -> None:
     release = asyncio.Event()
 
-    async def first() -> None:
-        await asyncio.sleep(0)
-
-    async def second() -> None:
+    async def waits() -> None:
         await release.wait()
 
-    one, other = call("route_recipient", first, "first"), call("route_recipient", second, "second")
-    early = asyncio.create_task(chain(one).invoke(one, {}, []))
-    late = asyncio.create_task(chain(other).invoke(other, {}, []))
-    await early
-    assert running_now() == "plugin second, hook route_recipient"
+    waiting = call("route_recipient", waits, "waiting")
+    task = asyncio.create_task(chain(waiting).invoke(waiting, {}, []))
+    await asyncio.sleep(0)
+    assert running_in(sys._getframe()) is None
     release.set()
-    await late
-    assert running_now() is None
+    await task
