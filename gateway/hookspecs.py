@@ -83,7 +83,10 @@ def smtp_rcpt_claim(transaction: Transaction, recipient: Recipient) -> Accept | 
 
 @hookspec
 def message_received(message: Message) -> Checked | None:
-    """The message is complete. A Reply (4xx or 5xx) refuses it for all recipients; the first one ends the chain."""
+    """The message is complete. A Reply (4xx or 5xx) refuses it for all recipients; the first one ends the chain.
+
+    `message.tags` has those of the plugins in front already.
+    """
 
 
 @hookspec

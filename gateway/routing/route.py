@@ -72,7 +72,8 @@ class Refuse:
             raise ValueError("a recipient is refused with a 4xx or 5xx reply")
 
     def __str__(self) -> str:
-        return _told(f"refuse with {self.reply}", self.rule, self.reason)
+        reason = "" if self.reason == self.reply.text else self.reason
+        return _told(f"refuse with {self.reply}", self.rule, reason)
 
 
 def _told(what: str, rule: str, reason: str) -> str:

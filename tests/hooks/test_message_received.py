@@ -56,6 +56,18 @@ async def test_tags_are_seen_by_the_hooks_that_follow() -> None:
     assert seen == [{"probe.seen": 7}]
 
 
+async def test_tags_are_seen_by_the_next_plugin_of_the_same_hook() -> None:
+    seen: list[dict[str, object]] = []
+    gateway = walk(
+        call("message_received", lambda message: seen.append(dict(message.tags)), "first"),
+        call("message_received", lambda message: [Tag("seen", len(message.tags))], "second"),
+        call("message_received", lambda message: [Tag("seen", len(message.tags))], "shadow", mode="shadow"),
+        call("message_received", lambda message: seen.append(dict(message.tags)), "last"),
+    )
+    await gateway.send()
+    assert seen == [{}, {"second.seen": 0}]
+
+
 async def test_an_acceptance_is_no_answer() -> None:
     planned = await walk(call("message_received", lambda: ACCEPTED)).send()
     assert planned.refusal is None

@@ -24,7 +24,9 @@ def test_what_was_declared_is_kept() -> None:
     registry.table(contacts)
     registry.migrations("stellwerk_plugins.crm.migrations")
     registry.check("reachable", healthy)
+    registry.note("contacts are read once an hour")
     declared = registry.declared
+    assert declared.notes == ["contacts are read once an hour"]
     assert declared.tags == {"known": "the sender is a contact"}
     assert declared.job_kinds == {"sync": "tell the CRM"}
     assert declared.tables == {"crm_contacts": contacts}

@@ -12,10 +12,10 @@ from gateway.config import load
 from gateway.mail.address import Address
 from gateway.mail.envelope import Client
 from gateway.planning import Planned
-from gateway.routing.plan import DeliverStep, Step
-from gateway.routing.route import Discard, Refuse
+from gateway.routing.route import Discard
 from tests.hooks import walk
 from tests.hooks.walk import loaded, session, steps
+from tests.plugins.forwarding.test_forwarding import way
 from tests.plugins.size_limit.test_attachments import PDF, base64_lines, mixed
 
 CHECKOUT = Path(__file__).parents[3]
@@ -62,18 +62,7 @@ async def sent(gateway: walk.Loaded, row: dict[str, str]) -> Planned:
 
 def result(planned: Planned) -> list[str]:
     """As the tables have it."""
-    return [_word(step) for step in steps(planned.plan)]
-
-
-def _word(step: Step) -> str:
-    match step:
-        case DeliverStep():
-            return str(step.to)
-        case Refuse():
-            return str(step.reply)
-        case Discard():
-            return "discarded"
-    return type(step).__name__
+    return ["discarded" if isinstance(step, Discard) else way(step) for step in steps(planned.plan)]
 
 
 async def test_the_readmes_example_is_right() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gateway.errors import ConfigError
+from tests.core.cli.in_process import config_file, run
 from tests.hooks.walk import CONFIG, loaded
 
 WHEN = 'kind = "size", at_most_bytes = 1'
@@ -136,6 +139,19 @@ async def test_every_problem_is_told_at_once() -> None:
         f"{WHERE}.when.pattern[2]",
         f"{WHERE}.then.code",
     ]
+
+
+def test_config_check_prints_what_forwarding_to_the_outside_means(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = f'[[plugin.forwarding.rule]]\nid = "a"\nwhen = {{ {WHEN} }}\n'
+    then = 'then = { kind = "redirect", targets = ["x@far.test", "bo@example.test"] }\n'
+    file = config_file(tmp_path, "forwarding", tables=rule + then)
+    ran = run(capsys, monkeypatch, "config", "check", "--config", str(file))
+    assert ran.status == 0
+    first, second = ran.output.splitlines()
+    assert first.endswith("plugins: forwarding")
+    assert second.startswith("note: forwarding: mail is forwarded to the outside (x@far.test) with its sender as it is")
 
 
 async def test_ids_are_unique() -> None:
