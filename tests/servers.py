@@ -28,7 +28,6 @@ SERVERS: Mapping[str, Server] = {
     "knot": Server("knotd", "knot"),
     "unbound": Server("unbound", "unbound"),
     "haproxy": Server("haproxy", "haproxy"),
-    "openssl": Server("openssl", "openssl"),
     "systemd-analyze": Server("systemd-analyze", "systemd"),
 }
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from gateway.api import Registry
 from gateway.authoring.readme import sections
@@ -15,11 +18,15 @@ from gateway.hooks.loader import vars_of
 
 @dataclass(frozen=True, slots=True)
 class PluginReference:
-    """What one plugin writes on mail. `summary` is the README's line of "Name", `headers` its section, as Markdown."""
+    """What one plugin writes on mail. `summary` is the README's line of "Name"; the rest is Markdown of its sections.
+
+    `tags` are those it registers whatever its settings are; `tag_notes` is the README's section where there are none.
+    """
 
     name: str
     summary: str
     tags: dict[str, str]
+    tag_notes: str
     headers: str
 
     def to_json(self) -> dict[str, object]:
@@ -33,9 +40,9 @@ def references(names: Iterable[str], plugin_dir: Path | None = None) -> Iterator
         said = _readme(found)
         summary = said.get("Name", (0, ""))[1].partition(" - ")[2].strip()
         headers = said.get("Headers", (0, "None."))[1]
-        yield PluginReference(
-            name, summary, {f"{name}.{tag}": text for tag, text in _tags(name, found).items()}, headers
-        )
+        tags = {f"{name}.{tag}": text for tag, text in _tags(name, found).items()}
+        notes = "" if tags else said.get("Tags", (0, ""))[1]
+        yield PluginReference(name, summary, tags, notes, headers)
 
 
 def as_markdown(plugins: Iterable[PluginReference]) -> str:
@@ -48,16 +55,18 @@ def as_markdown(plugins: Iterable[PluginReference]) -> str:
     ]
     for plugin in plugins:
         lines += ["", f"## {plugin.name}", "", f"{plugin.summary[:1].upper()}{plugin.summary[1:]}.", ""]
-        lines += ["| tag | what it says |", "|---|---|"] if plugin.tags else ["No tags."]
+        lines += ["| tag | what it says |", "|---|---|"] if plugin.tags else [plugin.tag_notes or "No tags."]
         lines += [f"| `{name}` | {text} |" for name, text in plugin.tags.items()]
         lines += ["", "Headers:" + (f" {plugin.headers}" if "\n" not in plugin.headers else f"\n\n{plugin.headers}")]
     return "\n".join(lines) + "\n"
 
 
 def _tags(name: str, found: Found) -> dict[str, str]:
-    """What it declares; `register` does no I/O and looks at no setting, so an instance without settings will do."""
+    """What it declares; `register` does no I/O, so an instance that has its default settings and nothing else will do."""
     registry = Registry(name)
     plugin = found.cls.__new__(found.cls)
+    with suppress(ValidationError):  # some settings have no defaults
+        plugin.config = found.cls.config_model()
     if "register" in vars_of(found.cls):
         plugin.register(registry)
     return registry.declared.tags
