@@ -62,7 +62,7 @@ def as_markdown(plugins: Iterable[PluginReference]) -> str:
 
 
 def _tags(name: str, found: Found) -> dict[str, str]:
-    """What it declares; `register` does no I/O, so an instance that has its default settings and nothing else will do."""
+    """What it declares. `register` does no I/O, so an instance with default settings and nothing else will do."""
     registry = Registry(name)
     plugin = found.cls.__new__(found.cls)
     with suppress(ValidationError):  # some settings have no defaults
