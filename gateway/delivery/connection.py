@@ -226,7 +226,10 @@ class Connection(asyncio.Protocol):
     @property
     def unsent(self) -> bool:
         """Whether bytes written here have not even left this process."""
-        return self._unsent_bytes() > 0
+        transport = self._transport
+        if transport is None:
+            return False
+        return transport.get_write_buffer_size() > 0 or self._waits_below_tls()
 
     def write(self, data: bytes | bytearray) -> None:
         """Raises `ConnectionBroken` when nobody is there to read it."""
@@ -293,12 +296,16 @@ class Connection(asyncio.Protocol):
 
     def _transport_is_busy(self) -> bool:
         transport = self._transport
-        return transport is None or transport.is_closing() or self._unsent_bytes() > 0
+        return (
+            transport is None
+            or transport.is_closing()
+            or transport.get_write_buffer_size() > 0
+            or self._waits_below_tls()
+        )
 
-    def _unsent_bytes(self) -> int:
+    def _waits_below_tls(self) -> bool:
         # TLS counts only what it has not encrypted yet; the rest waits in the transport below.
-        waiting = 0 if self._transport is None else self._transport.get_write_buffer_size()
-        return waiting if self._below_tls is None else waiting + self._below_tls.get_write_buffer_size()
+        return self._below_tls is not None and self._below_tls.get_write_buffer_size() > 0
 
     @staticmethod
     def _session(transport: asyncio.Transport) -> ssl.SSLObject | None:

@@ -266,10 +266,10 @@ class Transaction:
 
     def _goes_by_chunks(self) -> bool:
         """Whether by BDAT. A small message has nothing of it: DATA comes to as many round trips (decision 014)."""
-        settings = self._settings
-        if settings.chunking == "never" or not self._connection.capabilities.chunking:
+        if not self._connection.capabilities.chunking:
             return False
-        return settings.chunking == "always" or not fits_one_write(self._batch)
+        chunking = self._settings.chunking
+        return chunking == "always" or (chunking == "large" and not fits_one_write(self._batch))
 
     def _encode_small(self) -> bytes:
         """The whole data with its dot."""
