@@ -165,7 +165,9 @@ class Failover:
             if self._terms.tls is None or self._terms.tls.required:
                 raise
             log.warning("next hop %s (%s): %s; going on in plain text", self._name, endpoint, error)
-            self._plain_until[endpoint] = loop.time() + self._cool_down_seconds
+            now = loop.time()
+            self._plain_until = {one: until for one, until in self._plain_until.items() if until > now}
+            self._plain_until[endpoint] = now + self._cool_down_seconds
             connection = await open_connection(endpoint, self._terms, until=limit, encrypted=False)
         self._of[connection] = endpoint
         return connection

@@ -10,6 +10,7 @@ import pytest
 from gateway.app import Gateway, next_hops
 from gateway.config import read
 from gateway.delivery.transport import Outcome
+from gateway.doctor import examine
 from gateway.errors import StartupError
 from gateway.testing.sink import KEYWORDS, Sink
 from tests.core.delivery.batches import batch, soon
@@ -84,6 +85,33 @@ async def test_a_password_that_others_can_read_refuses_to_start(tmp_path: Path, 
     with pytest.raises(StartupError, match=r"^next_hop\.out\.password_file: .* can be read by others .* chmod 600 "):
         await gateway.start()
     await gateway.stop()
+
+
+async def next_hop_findings(directory: Path, *lines: str) -> list[str]:
+    """What doctor says of the next hops, each with its status."""
+    hop = '[routing]\nhosted = "out"\n[dns]\nnameservers = ["127.0.0.1:1"]\n[next_hop.out]\nkind = "smtp"\n'
+    found = await examine(read(REST.format(directory=directory) + hop + "\n".join(lines) + "\n", "s.toml"))
+    return [f"{one.status}: {one.text}" for one in found if one.check == "next hops"]
+
+
+async def test_doctor_asks_as_mail_is_handed_over(tmp_path: Path) -> None:
+    async with Sink(tls=server(), users={"gw": "secret"}) as sink:
+        tls = ['tls = "required"', f'tls_ca_file = "{ca_file(tmp_path)}"', 'user = "gw"']
+        login = f'password_file = "{password_file(tmp_path)}"'
+        right = await next_hop_findings(tmp_path, f'address = "{sink.address}"', *tls, login)
+        assert right[0].startswith(f"ok: next hop out answers: smtp {sink.address} (TLSv1.3 TLS_")
+        assert right[0].endswith(", verified)")
+
+        other = f'fallback_addresses = ["{sink.address}"]'
+        one_down = await next_hop_findings(tmp_path, 'address = "127.0.0.1:1"', other, *tls, login)
+        assert one_down[0].startswith('warning: next hop "out" at 127.0.0.1:1 takes no mail: Connection refused')
+        assert one_down[1].startswith("ok: next hop out answers")
+
+        (tmp_path / "password").write_text("wrong")
+        wrong = await next_hop_findings(tmp_path, f'address = "{sink.address}"', *tls, login)
+        assert wrong[0].startswith('failed: next hop "out" at')
+        assert "it does not let user 'gw' in: 535 5.7.8" in wrong[0]
+        assert not any("secret" in text for text in (*right, *one_down, *wrong))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
