@@ -24,7 +24,7 @@ def demo(step: bool, keep: bool) -> None:
             click.echo(scene.shows)
             scene.play(stage)
             if step and scene is not SCENES[-1]:
-                click.pause("-- any key: the next scene; Ctrl-C: end --")
+                _wait_for_a_key()
         failed = stage.failed
     click.echo()
     if failed:
@@ -33,3 +33,10 @@ def demo(step: bool, keep: bool) -> None:
             click.echo(f"  {claim}", err=True)
         sys.exit(1)
     click.echo(f"All {stage.claims} claims held. The same commands work on a gateway of your own: make run")
+
+
+def _wait_for_a_key() -> None:
+    """Only on a terminal. Ctrl-C ends the demo, which `click.pause` would take for a key."""
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        click.echo("-- any key: the next scene; Ctrl-C: the end --")
+        click.getchar()

@@ -69,6 +69,32 @@ def test_an_early_end_leaves_nothing(tmp_path: Path, number: signal.Signals, sta
     assert not is_alive(_serving(seen))
 
 
+@pytest.mark.slow
+def test_on_a_terminal_it_waits_for_a_key_and_ends_at_ctrl_c(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        ["script", "--quiet", "--return", "--command", f"{STELLWERK} demo --step", "/dev/null"],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        seen = ""
+        while "-- any key" not in seen:
+            line = process.stdout.readline()
+            assert line, seen
+            seen += line
+        process.stdin.write("\x03")
+        process.stdin.flush()
+        rest = process.stdout.read()
+    assert (process.returncode, "2/" in rest, "Aborted!" in rest) == (1, False, True), rest
+    assert "\x1b[1m" in seen
+    assert list(tmp_path.iterdir()) == []
+    assert not is_alive(_serving(seen))
+
+
 def _serving(output: str) -> int:
     """The process of its gateway."""
     found = re.search(r"ready \(process (\d+)\)", output)
