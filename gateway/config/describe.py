@@ -244,7 +244,10 @@ def as_markdown(tables: tuple[Table, ...]) -> str:
         "Relative paths are taken from the working directory of `stellwerk serve`.",
     ]
     for table in tables:
-        lines += ["", f"## {f'`{table.header}`' if table.header else 'Top of the file'}", "", table.description, ""]
+        lines += ["", f"## {f'`{table.header}`' if table.header else 'Top of the file'}", "", table.description]
+        if not table.settings:
+            continue
+        lines += [""]
         lines += ["| key | what it does | allowed | default |", "|---|---|---|---|"]
         for setting in table.settings:
             name, default = setting.key.rpartition(".")[2], setting.default_text
