@@ -265,7 +265,10 @@ class PostfixInstance:
         async def empty() -> bool:
             return not await self.queue()
 
-        await until(empty, "the queue is empty")
+        try:
+            await until(empty, "the queue is empty")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the queue holds {await self.queue()}:\n{self.log[-4000:]}") from None
 
     async def check(self) -> str:
         """What `postfix check` says about the configuration; it says nothing when it finds nothing."""

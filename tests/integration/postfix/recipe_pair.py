@@ -17,7 +17,7 @@ from tests.integration.ports import PortReservation
 from tests.integration.postfix.instance import PostfixInstance
 from tests.integration.waiting import until
 
-MAILBOXES = ("anna", "bo", "cleo", "dora", "emil", "sender")
+MAILBOXES = ("anna", "bo", "cleo", "dora", "emil", "sender", "postmaster")
 ALIASES = {"team@example.test": ["team@example.test", "anna@example.test", "bo@example.test"]}
 
 _CONFIG = """\

@@ -19,16 +19,6 @@ def body(size: int) -> bytes:
     return _LINE * (size // len(_LINE))
 
 
-@pytest.mark.slow
-async def test_thirty_megabytes(behind_queue: StartBehindQueue) -> None:
-    pair = await behind_queue(["anna"])
-    sent = message(body=body(30 * 1024 * 1024))
-    await pair.postfix.inject(sent, "cleo@client.example", ["anna@example.test"])
-    await pair.postfix.wait_until_delivered(1, "anna")
-    [delivered] = pair.postfix.delivered("anna")
-    assert_untouched(delivered, sent)
-
-
 async def test_what_the_front_accepts_comes_back_although_it_grew(behind_queue: StartBehindQueue) -> None:
     """The largest message that the front takes gets header lines on its way, and must still be taken back."""
     limit = 200_000

@@ -7,19 +7,12 @@ from functools import partial
 
 import pytest
 
-from gateway.postfix_recipes.recipe import parts
-from tests.integration.postfix.after_queue_lmtp.behind_queue import BehindQueue, StartBehindQueue, printed_recipe
-from tests.integration.postfix.messages import message, message_id
+from tests.integration.postfix.after_queue import DEFERRED_AT_ONCE
+from tests.integration.postfix.after_queue_lmtp.behind_queue import BehindQueue, StartBehindQueue
+from tests.integration.postfix.messages import message_id
 from tests.integration.waiting import until
 
 pytestmark = pytest.mark.server("postfix")
-
-# Behind a dead destination the queue manager can defer a message, and so date its file 300 s ahead, while cleanup still
-# waits for the fsync of that file; cleanup then takes the date for a wrong clock. Nothing else comes of it.
-DEFERRED_AT_ONCE = [
-    "cleanup.*: warning: file system clock is 300 seconds ahead of local clock",
-    "cleanup.*: warning: resetting file time stamps",
-]
 
 
 async def all_deferred(pair: BehindQueue, count: int) -> None:
@@ -76,15 +69,3 @@ async def test_restarts_in_the_middle_of_the_flow(behind_queue: StartBehindQueue
     assert pair.postfix.count_delivered() == 600
     assert len({message_id(each) for each in pair.postfix.delivered("anna")}) == 600
     assert not [reply for reply in pair.replies() if reply.status == "bounced"]
-
-
-async def test_the_way_back(behind_queue: StartBehindQueue) -> None:
-    """The recipe's last part, pasted into a shell: mail flows without the gateway, what was queued for it included."""
-    pair = await behind_queue(["anna"])
-    await pair.gateway.stop()
-    await pair.postfix.inject(message(), "cleo@client.example", ["anna@example.test"])
-    await all_deferred(pair, 1)
-
-    await pair.postfix.paste(parts(await printed_recipe(pair.gateway, "stellwerk"))["back"])
-    await pair.postfix.wait_until_delivered(1, "anna")
-    await pair.postfix.wait_until_queue_is_empty()

@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.server("postfix"), pytest.mark.slow, pytest.mark.async
 async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RecipePair]:
     with reserved_ports() as ports:
         async with private_postfix(ports) as postfix:
+            postfix.set(error_notice_recipient="postmaster@example.test")
             options = ("--service", postfix.front)
             wanted = BeforeQueueProxy(gateway=f"127.0.0.1:{ports.take()}", reinjection=f"127.0.0.1:{ports.take()}")
             async with recipe_pair(tmp_path_factory.mktemp("gateway"), ports, postfix, wanted, options) as running:
@@ -59,6 +60,8 @@ class TestBeforeQueueProxy(OneReplyForAll):
         with pytest.raises(smtplib.SMTPRecipientsRefused) as refusal:
             await self.send(pair, data, [recipient], client)
         assert refusal.value.recipients[recipient][0] == 451
+        # Postfix tells the postmaster, once for each connection
+        await pair.postfix.wait_until_delivered(1, "postmaster")
         await pair.gateway.start()
         await self.send(pair, data, [recipient], client)
 
