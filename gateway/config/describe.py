@@ -247,8 +247,7 @@ def as_markdown(tables: tuple[Table, ...]) -> str:
         lines += ["", f"## {f'`{table.header}`' if table.header else 'Top of the file'}", "", table.description]
         if not table.settings:
             continue
-        lines += [""]
-        lines += ["| key | what it does | allowed | default |", "|---|---|---|---|"]
+        lines += ["", "| key | what it does | allowed | default |", "|---|---|---|---|"]
         for setting in table.settings:
             name, default = setting.key.rpartition(".")[2], setting.default_text
             shown = default if " " in default or default in {"required", "none"} else f"`{default}`"

@@ -36,6 +36,17 @@ def demo(directory: Path, *options: str) -> subprocess.Popen[str]:
     )
 
 
+def read_until(process: subprocess.Popen[str], text: str) -> str:
+    """All lines up to one with `text`."""
+    assert process.stdout is not None
+    seen = ""
+    while text not in seen:
+        line = process.stdout.readline()
+        assert line, seen
+        seen += line
+    return seen
+
+
 @pytest.mark.slow
 def test_every_claim_holds(tmp_path: Path) -> None:
     with demo(tmp_path, "--step", "--keep") as process:
@@ -56,12 +67,7 @@ def test_every_claim_holds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 1), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_an_early_end_leaves_nothing(tmp_path: Path, number: signal.Signals, status: int) -> None:
     with demo(tmp_path) as process:
-        assert process.stdout is not None
-        seen = ""
-        while "1/" not in seen:
-            line = process.stdout.readline()
-            assert line, seen
-            seen += line
+        seen = read_until(process, "1/")
         process.send_signal(number)
         process.communicate(timeout=120)
     assert process.returncode == status
@@ -81,11 +87,7 @@ def test_on_a_terminal_it_waits_for_a_key_and_ends_at_ctrl_c(tmp_path: Path) -> 
     with process:
         assert process.stdin is not None
         assert process.stdout is not None
-        seen = ""
-        while "-- any key" not in seen:
-            line = process.stdout.readline()
-            assert line, seen
-            seen += line
+        seen = read_until(process, "-- any key")
         process.stdin.write("\x03")
         process.stdin.flush()
         rest = process.stdout.read()
