@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
@@ -66,6 +67,8 @@ class Failover:
         self._connect_timeout_seconds = connect_timeout_seconds
         self._troubles: dict[Endpoint, _Trouble] = {}
         self._plain_until: dict[Endpoint, float] = {}
+        self._let_in: set[Endpoint] = set()
+        self._one_login = asyncio.Lock()
         self._resolved: dict[HopAddress, int] = dict.fromkeys(self._addresses, 1)
         self.choices = len(self._resolved)
         self._of: WeakKeyDictionary[Connection, Endpoint] = WeakKeyDictionary()
@@ -92,7 +95,7 @@ class Failover:
             trouble = self._troubles.get(endpoint)
             if trouble is not None and isinstance(trouble.error, LoginRefused):
                 # Every wrong password brings us nearer to being locked out.
-                failures.append((str(endpoint), trouble.error))
+                failures.append((str(endpoint), copy(trouble.error)))
             elif connection := await self._try(endpoint, until, failures):
                 return connection
         raise _all_of(failures)
@@ -143,16 +146,37 @@ class Failover:
         now = asyncio.get_running_loop().time()
         if failures and now >= until:
             return None
-        if endpoint in self._troubles:  # one connection probes it, who comes meanwhile goes elsewhere
-            self._troubles[endpoint].until = now + self._cool_down_seconds
+        trouble = self._troubles.get(endpoint)
+        if trouble is not None:  # one connection probes it, who comes meanwhile goes elsewhere
+            trouble.until = now + self._cool_down_seconds
         try:
-            connection = await self._open(endpoint, until)
+            if self._terms.login is None or endpoint in self._let_in:
+                connection: Connection | None = await self._open(endpoint, until)
+            else:
+                connection = await self._open_in_turn(endpoint, until, trouble)
         except NextHopUnavailable as error:
             self._failed(endpoint, error)
-            failures.append((str(endpoint), error))
-            return None
-        self._recovered(endpoint)
+            connection = None
+        if connection is None:
+            failures.append((str(endpoint), copy(self._troubles[endpoint].error)))
+        else:
+            self._recovered(endpoint)
         return connection
+
+    async def _open_in_turn(self, endpoint: Endpoint, until: float, known: _Trouble | None) -> Connection | None:
+        """Until somebody was let in: a wrong password is tried by one, not by twenty at a time.
+
+        None when whoever was before us failed. `known` is the trouble there was when we came.
+        """
+        async with self._one_login:
+            if endpoint not in self._let_in:
+                trouble = self._troubles.get(endpoint)
+                if trouble is not None and trouble is not known:
+                    return None
+                connection = await self._open(endpoint, until)
+                self._let_in.add(endpoint)
+                return connection
+        return await self._open(endpoint, until)
 
     async def _open(self, endpoint: Endpoint, until: float) -> Connection:
         """One connection to `endpoint`; without TLS where TLS is welcome, fails and need not be."""
@@ -178,10 +202,12 @@ class Failover:
             log.error("next hop %s (%s) takes no mail of ours until this is mended: %s", self._name, endpoint, error)
         elif known is None:
             log.warning("next hop %s (%s) takes no mail: %s", self._name, endpoint, error)
+        self._let_in.discard(endpoint)
         now = asyncio.get_running_loop().time()
         if len(self._troubles) > MAX_TROUBLES:  # names whose addresses change all the time
             self._troubles = {one: trouble for one, trouble in self._troubles.items() if trouble.until > now}
-        self._troubles[endpoint] = _Trouble(error, now + self._cool_down_seconds)
+        # A copy, since the error itself holds on to all that was going on.
+        self._troubles[endpoint] = _Trouble(copy(error), now + self._cool_down_seconds)
 
     def _recovered(self, endpoint: Endpoint) -> None:
         if self._troubles.pop(endpoint, None) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from base64 import b64encode
 from collections.abc import Iterator
@@ -92,6 +93,22 @@ async def test_a_refused_login_defers_the_mail_and_is_said_aloud(
     assert sink.connections == 1, "every wrong password brings us nearer to being locked out"
     assert [record.levelname for record in caplog.records if record.name.startswith("gateway")] == ["ERROR"]
     assert sink.received == []
+
+
+async def test_a_wrong_password_is_tried_by_one_of_many(login: Login) -> None:
+    async with Sink(users={USER: "another"}) as sink, next_hop(sink, login=login, connections=20) as hop:
+        attempts = await asyncio.gather(*(hop.deliver(batch(), deadline=soon()) for _ in range(20)))
+        assert {(result.outcome, result.reply) for (result,) in attempts} == {
+            (Outcome.DEFERRED, NEXT_HOP_MISCONFIGURED)
+        }
+        assert sum(command.startswith("AUTH") for command in sink.commands) == 1
+
+
+async def test_many_log_in_side_by_side_once_one_was_let_in(login: Login) -> None:
+    async with Sink(users={USER: PASSWORD}) as sink, next_hop(sink, login=login, connections=20) as hop:
+        attempts = await asyncio.gather(*(hop.deliver(batch(), deadline=soon()) for _ in range(100)))
+        assert {result.outcome for (result,) in attempts} == {Outcome.DONE}
+        assert 1 < sink.connections <= 20
 
 
 async def test_a_login_that_fails_for_now_is_a_hop_that_is_down(login: Login) -> None:

@@ -91,8 +91,9 @@ async def test_a_smart_host_that_does_not_let_us_in(tmp_path: Path) -> None:
             async with next_hop(f"127.0.0.1:{postfix.smtp_port}", **settings) as hop:
                 (result,) = await hop.deliver(batch(), deadline=soon(60))
                 assert (result.outcome, result.reply) == (Outcome.DEFERRED, reply), result
+        await postfix.stop()
         postfix.set(smtpd_tls_security_level="encrypt")
-        await postfix.reload()
+        await postfix.start()
         async with next_hop(f"127.0.0.1:{postfix.smtp_port}") as hop:
             (result,) = await hop.deliver(batch(), deadline=soon(60))
             assert (result.outcome, result.reply) == (Outcome.DEFERRED, NEXT_HOP_MISCONFIGURED), "530 is about us"
