@@ -27,6 +27,7 @@ from gateway.dns.answers import Unknown
 from gateway.dns.resolver import Resolver
 from gateway.doctor_certificates import careless_context, certificate_findings
 from gateway.doctor_files import space_findings, state_findings
+from gateway.doctor_postfix import postfix_findings
 from gateway.errors import StartupError, StellwerkError
 from gateway.findings import Finding as Finding
 from gateway.findings import Found, failed, ok, warning
@@ -195,7 +196,8 @@ async def _listeners(installation: Installation) -> AsyncIterator[Found]:
         if listener.role in BEHIND_A_MAIL_SERVER and tcp_loopback and people:
             yield warning(
                 f'any account of this host ({", ".join(people[:3])}) may speak to listener "{listener.name}", '
-                'which takes mail for every domain; use address = "unix:/run/stellwerk/lmtp.sock"'
+                f'which takes mail for every domain; use address = "unix:/run/stellwerk/{listener.name}.sock"'
+                + (' and protocol = "lmtp"' if (listener.role, listener.protocol) == ("filter", "smtp") else "")
             )
 
 
@@ -290,6 +292,11 @@ async def _server(name: str, hop: SmtpNextHop, config: Config) -> AsyncIterator[
             )
 
 
+async def _postfix(installation: Installation) -> AsyncIterator[Found]:
+    async for found in postfix_findings(installation.config):
+        yield found
+
+
 async def _dns(installation: Installation) -> AsyncIterator[Found]:
     async with Resolver(installation.config.dns.nameservers) as resolver:
         answer = await resolver.lookup(".", "NS")
@@ -331,6 +338,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("listeners", _listeners),
     ("certificates", _certificates),
     ("next hops", _next_hops),
+    ("postfix", _postfix),
     ("dns", _dns),
     ("clock", _clock),
     ("plugins", _plugins),

@@ -54,7 +54,7 @@ def test_shipped_files_are_what_the_command_prints(recipe: type[Recipe]) -> None
 
 
 def test_every_recipe_has_its_folders() -> None:
-    """One name, four places: module, template, contrib/postfix, tests."""
+    """One name, five places: module, template, contrib/postfix, tests, page."""
     package = CHECKOUT / "gateway" / "postfix_recipes"
     for recipe in RECIPES.values():
         module = recipe.name.replace("-", "_")
@@ -62,6 +62,8 @@ def test_every_recipe_has_its_folders() -> None:
         assert (package / "templates" / f"{recipe.name}.txt.j2").is_file()
         assert list((CHECKOUT / "tests" / "integration" / "postfix" / module).glob("test_*.py"))
         assert f"]({recipe.name}/)" in (CONTRIB / "README.md").read_text()
+        assert f"](postfix/{recipe.name}.md)" in (CHECKOUT / "docs" / "admin" / "behind-postfix.md").read_text()
+        assert (CHECKOUT / "docs" / "admin" / "postfix" / f"{recipe.name}.md").is_file()
 
 
 @every_file

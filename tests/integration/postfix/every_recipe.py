@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 from abc import abstractmethod
+from typing import ClassVar
 
 import pytest
 
+from gateway.config import read
+from gateway.doctor_postfix import postfix_findings
 from tests.integration.postfix.instance import RemoteClient
 from tests.integration.postfix.messages import assert_untouched, message
 from tests.integration.postfix.recipe_pair import RecipePair, transaction_id
@@ -40,6 +43,8 @@ class EveryRecipe:
     A module's last test, outside the class, turns the recipe off.
     """
 
+    postfix_is_in_front: ClassVar[bool] = True
+
     @pytest.fixture
     def client(self) -> RemoteClient:
         """Somebody elsewhere; every message of these tests is sent from there."""
@@ -56,6 +61,11 @@ class EveryRecipe:
     @abstractmethod
     async def survives_an_outage(self, pair: RecipePair, data: bytes, recipient: str, client: RemoteClient) -> None:
         """Send while the gateway is down, start it again, and see that the message is delivered."""
+
+    async def test_doctor_finds_the_sizes_right(self, pair: RecipePair, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MAIL_CONFIG", str(pair.postfix.etc))
+        found = [finding async for finding in postfix_findings(read(pair.gateway.config.read_text()))]
+        assert [status for status, _ in found] == (["ok"] if self.postfix_is_in_front else [])
 
     async def test_messages_arrive_once_untouched_and_the_trace_knows_the_client(
         self, pair: RecipePair, client: RemoteClient

@@ -143,9 +143,9 @@ class PostfixInstance:
             (self.base / name).mkdir()
         shutil.chown(self.base / "data", "postfix")
         os.chown(self.base / "mail", _NOBODY, _NOBODY)
-        self._etc = self.base / "etc"
-        (self._etc / "main.cf").write_text(_MAIN_CF.format(base=self.base))
-        (self._etc / "master.cf").write_text(_MASTER_CF.format(smtp_port=smtp_port))
+        self.etc = self.base / "etc"
+        (self.etc / "main.cf").write_text(_MAIN_CF.format(base=self.base))
+        (self.etc / "master.cf").write_text(_MASTER_CF.format(smtp_port=smtp_port))
         self.write_mailboxes([])
         self.write_aliases({})
 
@@ -154,7 +154,7 @@ class PostfixInstance:
     def append(self, *, main_cf: str = "", master_cf: str = "") -> None:
         """Put lines at the end of main.cf and master.cf, as an administrator pastes them."""
         for name, text in (("main.cf", main_cf), ("master.cf", master_cf)):
-            with (self._etc / name).open("a") as file:
+            with (self.etc / name).open("a") as file:
                 file.write(text)
 
     async def apply(self, recipe: Mapping[str, str]) -> None:
@@ -169,17 +169,17 @@ class PostfixInstance:
 
     async def paste(self, commands: str) -> str:
         """Run shell commands as an administrator of this instance does; what they print. CommandFailed if one fails."""
-        return await checked("env", f"MAIL_CONFIG={self._etc}", "sh", "-euc", commands)
+        return await checked("env", f"MAIL_CONFIG={self.etc}", "sh", "-euc", commands)
 
     def set(self, **settings: str) -> None:
         """Give main.cf parameters other values. (A second line for the same name makes every daemon warn.)"""
         names = "|".join(map(re.escape, settings))
-        kept = re.sub(rf"^(?:{names}) = .*\n", "", (self._etc / "main.cf").read_text(), flags=re.MULTILINE)
-        (self._etc / "main.cf").write_text(kept + "".join(f"{name} = {value}\n" for name, value in settings.items()))
+        kept = re.sub(rf"^(?:{names}) = .*\n", "", (self.etc / "main.cf").read_text(), flags=re.MULTILINE)
+        (self.etc / "main.cf").write_text(kept + "".join(f"{name} = {value}\n" for name, value in settings.items()))
 
     def snapshot(self) -> Callable[[], None]:
         """Remember main.cf and master.cf as they are; calling the result puts them back."""
-        files = [(file, file.read_text()) for file in (self._etc / "main.cf", self._etc / "master.cf")]
+        files = [(file, file.read_text()) for file in (self.etc / "main.cf", self.etc / "master.cf")]
 
         def restore() -> None:
             for file, text in files:
@@ -190,12 +190,12 @@ class PostfixInstance:
     def write_mailboxes(self, names: Iterable[str]) -> None:
         """Which local parts of example.test have a Maildir. A running Postfix needs `reload` to see it."""
         lines = [f"{name}@example.test example.test/{name}/\n" for name in names]
-        (self._etc / "mailboxes").write_text("".join(lines))
+        (self.etc / "mailboxes").write_text("".join(lines))
 
     def write_aliases(self, aliases: Mapping[str, Sequence[str]]) -> None:
         """Virtual aliases, full addresses on both sides. A running Postfix needs `reload` to see it."""
         lines = [f"{alias} {', '.join(targets)}\n" for alias, targets in aliases.items()]
-        (self._etc / "aliases").write_text("".join(lines))
+        (self.etc / "aliases").write_text("".join(lines))
 
     # life
 
@@ -207,8 +207,8 @@ class PostfixInstance:
 
     async def stop(self) -> None:
         """End every process of this instance. Good for one that never came up, too."""
-        if (await _run("postfix", "-c", str(self._etc), "status"))[0] == 0:
-            await _run("postfix", "-c", str(self._etc), "stop")
+        if (await _run("postfix", "-c", str(self.etc), "status"))[0] == 0:
+            await _run("postfix", "-c", str(self.etc), "stop")
             await until(self._is_down, "Postfix has stopped")
 
     def remove(self) -> None:
@@ -216,10 +216,10 @@ class PostfixInstance:
         shutil.rmtree(self.base)
 
     async def _is_down(self) -> bool:
-        return (await _run("postfix", "-c", str(self._etc), "status"))[0] != 0
+        return (await _run("postfix", "-c", str(self.etc), "status"))[0] != 0
 
     async def _postfix(self, verb: str) -> None:
-        status, output = await _run("postfix", "-c", str(self._etc), verb)
+        status, output = await _run("postfix", "-c", str(self.etc), verb)
         if status:
             raise CommandFailed(f"postfix {verb} ended with {status}: {output}\n{self.log}")
 
@@ -254,12 +254,12 @@ class PostfixInstance:
 
     async def queue(self) -> list[dict[str, Any]]:
         """What waits, as `postqueue -j` prints it: queue_name, sender, recipients (address, delay_reason), and more."""
-        output = await checked("postqueue", "-c", str(self._etc), "-j")
+        output = await checked("postqueue", "-c", str(self.etc), "-j")
         return [json.loads(line) for line in output.splitlines()]
 
     async def flush(self) -> None:
         """Have everything that waits tried now, whatever its back-off (`postqueue -f`)."""
-        await checked("postqueue", "-c", str(self._etc), "-f")
+        await checked("postqueue", "-c", str(self.etc), "-f")
 
     async def wait_until_queue_is_empty(self) -> None:
         async def empty() -> bool:
@@ -272,7 +272,7 @@ class PostfixInstance:
 
     async def check(self) -> str:
         """What `postfix check` says about the configuration; it says nothing when it finds nothing."""
-        return await checked("postfix", "-c", str(self._etc), "check")
+        return await checked("postfix", "-c", str(self.etc), "check")
 
     @property
     def log(self) -> str:

@@ -37,6 +37,8 @@ async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Recipe
 class TestEdge(EveryRecipe):
     """The world speaks to the gateway, which passes on what Postfix says."""
 
+    postfix_is_in_front = False
+
     @pytest.fixture
     def client(self) -> RemoteClient:
         return WORLD
