@@ -30,13 +30,14 @@ def local_file(name: str, plugin_dir: Path | None) -> Path | None:
 
 
 def local_names(plugin_dir: Path | None) -> Iterator[str]:
-    """The names of the plugins in `plugin_dir`, sorted; nothing is imported."""
+    """The names of the plugins in `plugin_dir`, sorted; nothing is imported. A module without gateway.api is none."""
     if plugin_dir is None or not plugin_dir.is_dir():
         return
     for path in sorted(plugin_dir.iterdir()):
         is_module = path.suffix == ".py"
         name = path.stem if is_module else path.name
-        if name.isidentifier() and not name.startswith("_") and (is_module or (path / "plugin.py").is_file()):
+        file = path if is_module else path / "plugin.py"
+        if name.isidentifier() and not name.startswith("_") and file.is_file() and b"gateway.api" in file.read_bytes():
             yield name
 
 

@@ -47,6 +47,7 @@ class ProcessGateway:
             )
         self.wait_until(lambda: self.output.count("ready (process") > before or process.poll() is not None, "ready")
         if process.poll() is not None:
+            self._process = None
             raise RuntimeError(f"stellwerk serve ended with {process.returncode}:\n{self.output}")
 
     def stop(self) -> None:

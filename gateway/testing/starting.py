@@ -46,8 +46,7 @@ class StartGateway:
         classes. `settings` has the keys of each [plugin.NAME], `more` is TOML for the end of the configuration.
         Raises `gateway.errors.ConfigError` with every problem.
         """
-        directory = self._directory / f"gateway-{len(self._running) + 1}"
-        directory.mkdir()
+        directory = _new_folder(self._directory, "gateway")
         text = config_text(
             directory,
             plugins,
@@ -88,8 +87,7 @@ class StartProcess:
         wrapper: Sequence[str] = (),
     ) -> ProcessGateway:
         """As `start_gateway`; plugins are names of what is installed or in `plugin_dir`."""
-        directory = self._directory / f"process-{len(self._running) + 1}"
-        directory.mkdir()
+        directory = _new_folder(self._directory, "process")
         text = config_text(
             directory,
             plugins,
@@ -126,3 +124,10 @@ class StartDns:
     def stop(self) -> None:
         while self._running:
             self._loop.run(self._running.pop().stop())
+
+
+def _new_folder(above: Path, what: str) -> Path:
+    number = sum(path.name.startswith(what) for path in above.iterdir()) + 1
+    folder = above / f"{what}-{number}"
+    folder.mkdir()
+    return folder

@@ -1,0 +1,188 @@
+"""docs/plugin-authors followed as they stand, with an installed wheel: files copied out of the pages, commands typed.
+
+The environment is a new one that has the built wheel and shares the libraries of this one; nothing of the checkout is
+on its path.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+DOCS = CHECKOUT / "docs" / "plugin-authors"
+PATIENCE_SECONDS = 60
+
+pytestmark = pytest.mark.slow
+
+
+class Newcomer:
+    """A person with a terminal in `directory`, whose `stellwerk` is the installed one."""
+
+    def __init__(self, directory: Path, environment: Path) -> None:
+        self.directory = directory
+        self._bin = environment / "bin"
+        self._serving: subprocess.Popen[bytes] | None = None
+
+    def types(self, command: str, *, status: int = 0) -> str:
+        """What the command printed, standard error last."""
+        done = subprocess.run(
+            ["/bin/bash", "-c", command],
+            cwd=self.directory,
+            env={"PATH": f"{self._bin}:/usr/bin:/bin", "STELLWERK_CONFIG": "stellwerk.toml", "HOME": "/nonexistent"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout + done.stderr
+
+    def serve(self) -> None:
+        with (self.directory / "serve.log").open("wb") as output:
+            self._serving = subprocess.Popen(
+                [self._bin / "stellwerk", "serve", "--config", "stellwerk.toml"],
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        self.waits_for("ready (process")
+
+    def waits_for(self, text: str) -> None:
+        log = self.directory / "serve.log"
+        self.types(f"for i in $(seq {PATIENCE_SECONDS * 5}); do grep -qF '{text}' {log} && exit 0; sleep 0.2; done; "
+                   f"cat {log}; exit 1")  # fmt: skip
+
+    def stops(self) -> None:
+        serving, self._serving = self._serving, None
+        if serving is not None:
+            serving.terminate()
+            assert serving.wait(PATIENCE_SECONDS) == 0
+
+    def puts(self, name: str, text: str) -> None:
+        (self.directory / name).write_text(text)
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with the wheel of this checkout."""
+    top = tmp_path_factory.mktemp("installed")
+    wheel(CHECKOUT, top / "dist")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", top / "venv"], check=True)
+    # Not `site-packages` of this environment as a site directory: the link to the checkout in it must not work.
+    libraries = top / "venv" / "lib" / f"python{sysconfig.get_python_version()}" / "site-packages"
+    (libraries / "shared.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    install(top / "venv", next((top / "dist").glob("stellwerk-*.whl")))
+    return top / "venv"
+
+
+def wheel(project: Path, into: Path) -> None:
+    pip("wheel", "--no-build-isolation", "--no-deps", "--wheel-dir", str(into), str(project))
+
+
+def install(environment: Path, wheel: Path) -> None:
+    pip("--python", str(environment / "bin" / "python"), "install", "--no-deps", "--no-index", "--ignore-installed",
+        "--prefix", str(environment), str(wheel))  # fmt: skip
+
+
+def pip(*arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path, environment: Path) -> Iterator[Newcomer]:
+    person = Newcomer(tmp_path, environment)
+    yield person
+    person.stops()
+
+
+def block(page: str, beginning: str) -> str:
+    """The code block of a page that begins like this."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return next(found for found in re.findall(r"^```\w*\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+                if found.startswith(beginning))  # fmt: skip
+
+
+POSTFIX = '[next_hop.postfix]\nkind = "smtp"\naddress = "127.0.0.1:10026"\n'
+SEND = "stellwerk send --from bo@elsewhere.test --to anna@example.test mail.eml"
+
+
+def test_the_wheel_has_everything_in_it(newcomer: Newcomer) -> None:
+    text = (CHECKOUT / "conf" / "stellwerk.toml").read_text(encoding="utf-8")
+    assert '# outbound = "postfix"' in text
+    newcomer.puts("stellwerk.toml", text.replace('# outbound = "postfix"', 'outbound = "postfix"') + POSTFIX)
+    assert "site-packages/gateway" in newcomer.types("python -c 'import gateway; print(gateway.__file__)'")
+    assert "Stellwerk, a mail gateway" in newcomer.types("stellwerk --help")
+    assert "size_limit\t0.1.0" in newcomer.types("stellwerk plugins")
+    assert "ok; listeners: mx, queue" in newcomer.types("stellwerk config check")
+    assert "127.0.0.1:2424" in newcomer.types("stellwerk postfix recipe after-queue-lmtp")
+    assert "size_limit: nothing found" in newcomer.types("stellwerk plugins check size_limit")
+
+
+def test_the_first_plugin_from_its_folder_and_as_a_wheel(newcomer: Newcomer, environment: Path) -> None:
+    newcomer.types("stellwerk plugins new word_mark")
+    newcomer.directory /= "word_mark"
+    assert "5 passed" in newcomer.types("python -m pytest -p no:cacheprovider")
+    assert "word_mark: nothing found" in newcomer.types("stellwerk plugins check .")
+    newcomer.puts("stellwerk.toml", block("first-plugin.md", "plugins = ").replace(":2525", ":0"))
+    newcomer.puts("mail.eml", block("first-plugin.md", "From: "))
+
+    assert "word_mark\tlocal" in newcomer.types("stellwerk plugins")
+    assert "X-Word-Mark: invoice" in newcomer.types("stellwerk explain --to anna@example.test mail.eml")
+    newcomer.serve()
+    told = newcomer.types(SEND)
+    assert "tag      word_mark.found = True" in told
+    assert "reply    250" in told
+    assert "X-Word-Mark: invoice\n" in newcomer.types("cat var/mail/example.test/anna/new/*")
+
+    promised = breaks(newcomer)
+    newcomer.types("kill -HUP $(sed -n 's/^ready (process \\([0-9]*\\)).*/\\1/p' serve.log)")
+    newcomer.waits_for("generation 1 has gone")
+    follows_its_policy(newcomer, promised)
+    newcomer.stops()
+
+    wheel(newcomer.directory, newcomer.directory / "dist")
+    install(environment, next((newcomer.directory / "dist").glob("stellwerk_word_mark-0.1.0-*.whl")))
+    text = (newcomer.directory / "stellwerk.toml").read_text()
+    newcomer.puts("stellwerk.toml", text.replace('plugin_dir = "."\n', ""))
+    newcomer.types("rm -r var")
+    assert "word_mark\t0.1.0" in newcomer.types("stellwerk plugins")
+    newcomer.serve()
+    follows_its_policy(newcomer, promised)
+    assert "word_mark/plugin.py:24" in newcomer.types("stellwerk trace --last 1 --json")
+    newcomer.stops()
+    newcomer.puts("stellwerk.toml", (newcomer.directory / "stellwerk.toml").read_text() + 'on_error = "skip"\n')
+    newcomer.serve()
+    assert "reply    250" in newcomer.types(SEND)
+
+
+def breaks(newcomer: Newcomer) -> str:
+    """Put the page's line into the plugin; the trace line that the page promises, from plugin to place."""
+    page = (DOCS / "first-plugin.md").read_text(encoding="utf-8")
+    line = re.search(r"^    (raise ValueError\(.*\))$", page, re.MULTILINE)
+    promised = re.search(r"failed \(tempfail\): ValueError: not today \(.*\)", page)
+    assert line is not None
+    assert promised is not None
+    plugin = newcomer.directory / "word_mark" / "plugin.py"
+    head, mark, rest = plugin.read_text().partition("def message_received(self, message: Message) -> Tag | None:\n")
+    plugin.write_text(f"{head}{mark}        {line[1]}\n{rest}")
+    return promised[0]
+
+
+def follows_its_policy(newcomer: Newcomer, promised: str) -> None:
+    told = newcomer.types(SEND, status=1)
+    assert "451 4.3.0 local processing failed, try again later [" in told
+    assert "plugin   word_mark.message_received " in told
+    assert promised in told
