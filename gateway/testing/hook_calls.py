@@ -65,6 +65,9 @@ def call_hook(plugin: Plugin[Any], hook: str, **arguments: Any) -> Any:
     there `await plugin.message_received(...)` itself.
     """
     function = getattr(plugin, hook)
+    missing = [name for name in inspect.signature(function).parameters if name not in arguments]
+    if missing:
+        raise TypeError(f"{hook} names {', '.join(missing)}: give it to call_hook as well")
     wanted = {name: arguments[name] for name in inspect.signature(function).parameters}
     answer = function(**wanted)
     if inspect.isawaitable(answer):

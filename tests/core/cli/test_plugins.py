@@ -74,3 +74,42 @@ def test_a_plugin_that_is_broken_is_one_line(
     ran = run(capsys, monkeypatch, "plugins", "--config", str(config_file(tmp_path, "broken")))
     assert (ran.status, ran.output, ran.errors.count("\n")) == (2, "", 1)
     assert "plugin broken cannot be imported: ModuleNotFoundError" in ran.errors
+
+
+def test_local_plugins_are_listed_with_their_files(
+    tmp_path: Path, config: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin(tmp_path, "idle", SECOND)
+    told = run(capsys, monkeypatch, "plugins", "--config", config).output.splitlines()
+    assert f"second\t{tmp_path}/second.py" in told
+    assert "not in the chain: domain_check, idle, size_limit" in told[-1]
+
+
+def test_tags_and_headers_of_every_plugin(
+    config: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = run(capsys, monkeypatch, "plugins", "describe", "--config", config, "--json")
+    told = {each["plugin"]: each for each in json.loads(ran.output)}
+    assert told["first"]["tags"] == {"first.seen": "for tests"}
+    assert told["size_limit"]["headers"] == "None."
+    assert "first.seen\tfor tests" in run(capsys, monkeypatch, "plugins", "describe", "--config", config).output
+    page = run(capsys, monkeypatch, "plugins", "describe", "--config", config, "--markdown").output
+    assert "## first\n" in page
+    assert "| `first.seen` | for tests |" in page
+
+
+def test_the_settings_of_local_plugins_are_described_and_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = "class Own(Settings):\n    word: str = Field('x', description='what to look for')"
+    plugin(tmp_path, "own", "config_model = Own\n" + SECOND, more)
+    wrong = str(config_file(tmp_path, "own", tables='[plugin.own]\nwort = "y"\n'))
+    described = run(capsys, monkeypatch, "config", "describe", "--config", wrong)
+    assert described.status == 0, "what it describes helps to get it right"
+    assert "[plugin.own]" in described.output
+    assert "what to look for" in described.output
+    checked = run(capsys, monkeypatch, "config", "check", "--config", wrong)
+    assert checked.status == 2
+    assert "found the unknown key plugin.own.wort; did you mean" in checked.errors
+    idle = str(config_file(tmp_path, tables='[plugin.own]\nword = "y"\n'))
+    assert run(capsys, monkeypatch, "config", "check", "--config", idle).status == 0, "settings of one that rests"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +38,17 @@ def test_an_example(page: Path, name: str, request: pytest.FixtureRequest) -> No
     exec(compile(blocks(page), str(page), "exec"), names)
     test = names[name]
     test(**{fixture: request.getfixturevalue(fixture) for fixture in inspect.signature(test).parameters})
+
+
+@pytest.mark.slow
+def test_the_examples_are_clean_for_a_type_checker(tmp_path: Path) -> None:
+    for page in {page for param in EXAMPLES for page in param.values if isinstance(page, Path)}:
+        (tmp_path / f"{page.stem}.py").write_text(blocks(page))
+    ran = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "."],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout

@@ -9,7 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from gateway.api import AddHeader, Address, Message, Plugin, Redirect, Registry, Route, Settings, Tag, hookimpl
+from gateway.api import (
+    AddHeader,
+    Address,
+    DeliveryPlan,
+    Effect,
+    Message,
+    Plugin,
+    Redirect,
+    Registry,
+    Route,
+    Settings,
+    Tag,
+    hookimpl,
+)
 from gateway.config import read
 from gateway.errors import ConfigError
 from gateway.testing import (
@@ -44,11 +57,11 @@ class Mine(Plugin[Settings]):
         return Tag("at", int(self.services.clock()))
 
     @hookimpl
-    def route_recipient(self, recipient: Address) -> Route | None:
+    def route_recipient(self, message: Message, recipient: Address) -> Route | None:
         return Redirect((Address("bo", "example.test"),), rule="team") if recipient.local == "team" else None
 
     @hookimpl
-    def message_annotate(self, message: Message) -> list[AddHeader]:
+    def message_annotate(self, message: Message, plan: DeliveryPlan) -> list[Effect]:
         return [AddHeader("X-Mine", "1")]
 
 
@@ -119,7 +132,7 @@ def test_hooks_by_themselves(clock: Clock) -> None:
         call_hook(plugin, "message_received", message=received(message("broken")))
     team = call_hook(plugin, "route_recipient", recipient=Address("team", "example.test"), message=None)
     assert team == Redirect((Address("bo", "example.test"),), rule="team")
-    with pytest.raises(KeyError, match="recipient"):
+    with pytest.raises(TypeError, match="route_recipient names message, recipient: give it to call_hook as well"):
         call_hook(plugin, "route_recipient")
 
 
