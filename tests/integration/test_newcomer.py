@@ -110,9 +110,10 @@ def newcomer(tmp_path: Path, environment: Path) -> Iterator[Newcomer]:
 
 def block(page: str, beginning: str) -> str:
     """The code block of a page that begins like this."""
-    text = (DOCS / page).read_text(encoding="utf-8")
-    return next(found for found in re.findall(r"^```\w*\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-                if found.startswith(beginning))  # fmt: skip
+    found: list[str] = re.findall(
+        r"^```\w*\n(.*?)^```$", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    return next(text for text in found if text.startswith(beginning))
 
 
 POSTFIX = '[next_hop.postfix]\nkind = "smtp"\naddress = "127.0.0.1:10026"\n'
