@@ -28,6 +28,9 @@ SERVERS: Mapping[str, Server] = {
     "knot": Server("knotd", "knot"),
     "unbound": Server("unbound", "unbound"),
     "haproxy": Server("haproxy", "haproxy"),
+    "dovecot-lmtpd": Server("/usr/lib/dovecot/lmtp", "dovecot-lmtpd"),
+    "rspamd": Server("rspamd", "rspamd"),
+    "opendkim": Server("opendkim", "opendkim"),
     "systemd-analyze": Server("systemd-analyze", "systemd"),
 }
 
