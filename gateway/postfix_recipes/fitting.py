@@ -102,3 +102,9 @@ def require_ip_address(text: str, whose: str) -> None:
         ipaddress.ip_address(text)
     except ValueError:
         raise RecipeUnavailable(f'{whose} is "{text}"; expected an IP address, as in 192.0.2.7') from None
+
+
+def require_milter(text: str) -> None:
+    """Raises RecipeUnavailable unless `text` is the address of one milter as Postfix names it."""
+    if not re.fullmatch(r"inet:[\w.:\[\]-]+:\d+|unix:[\w./-]+", text):
+        raise RecipeUnavailable(f'found the milter "{text}"; expected inet:HOST:PORT or unix:PATH')

@@ -28,6 +28,10 @@ class Off(Recipe):
 
     service: str = _FREE["service"].values[0]
     from_address: str = _FREE["from-address"].values[0]
+    submission: str = _FREE["submission"].values[0]
+    senders: str = _FREE["senders"].values[0]
+    rspamd: str = _FREE["rspamd"].values[0]
+    milter: str = _FREE["milter"].values[0]
     removed: Footprint | None = None
 
     @classmethod

@@ -15,7 +15,7 @@ from gateway.postfix_recipes.registry import RECIPES
 
 CHECKOUT = Path(__file__).parents[3]
 CONTRIB = CHECKOUT / "contrib" / "postfix"
-KNOWN_PARTS = ["main.cf", "master.cf", "stellwerk.toml", "commands", "apply", "check", "back"]
+KNOWN_PARTS = ["main.cf", "master.cf", "stellwerk.toml", "milter_headers.conf", "commands", "apply", "check", "back"]
 TO_READ = {"apply", "check"}
 
 SHIPPED = {f"{recipe.name}/{file}": values for recipe in RECIPES.values() for file, values in recipe.shipped().items()}

@@ -54,7 +54,7 @@ service stats {{
 
 _TROUBLE = re.compile(r"^.*(?:Fatal|Panic|Error|Warning): .*$", re.MULTILINE)
 
-_IS_STARTING = "starting up for"
+_IS_STARTING = " starting up "
 
 PASSWORD = "correct horse"
 
@@ -100,7 +100,7 @@ class DovecotInstance:
             assert process.returncode is None, f"dovecot ended with {process.returncode}:\n{told}{self.log}"
             return self.log.count(_IS_STARTING) > starts
 
-        await until(is_up, "dovecot has started")
+        await until(is_up, "dovecot has started", 30)
 
     async def stop(self, *, kill: bool = False) -> None:
         """End the master, and so every process; with `kill` at once, whatever they are at."""
