@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -80,7 +80,7 @@ def _merge(queue: str, signed: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def ports() -> AsyncIterator[PortReservation]:
+def ports() -> Iterator[PortReservation]:
     with reserved_ports() as reservation:
         yield reservation
 
