@@ -53,6 +53,7 @@ def run_worker(make_work: MakeWork, running_in: RunningIn = lambda frame: None) 
     `running_in` names the plugin and hook that a frame runs for, for the watchdog's words.
     """
     description = WorkerDescription.from_json(sys.stdin.read())
+    _forget_standard_input()
     if description.no_new_privileges:
         _give_up_privileges()
     status = 1
@@ -63,6 +64,13 @@ def run_worker(make_work: MakeWork, running_in: RunningIn = lambda frame: None) 
     logging.shutdown()
     # Stuck threads of a plugin must not keep a process that has committed everything: so nothing is joined.
     os._exit(status)
+
+
+def _forget_standard_input() -> None:
+    """The description holds keys: no other process of this user shall find it under this one's open files."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
 
 
 def _run(description: WorkerDescription, make_work: MakeWork, running_in: RunningIn) -> int:

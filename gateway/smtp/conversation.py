@@ -48,6 +48,11 @@ class Conversation(Connection):
         return self.service.allowance(trusted=self._peer_trusted)
 
     @property
+    def handshake_seconds(self) -> float:
+        """How long a TLS handshake may take now."""
+        return min(self.service.listener.tls_handshake_seconds, self._allowance.command_seconds)
+
+    @property
     def _rates(self) -> Rates | None:
         """None for whom no rate is limited."""
         return None if self._peer_trusted else self.service.rates

@@ -250,7 +250,7 @@ class SmtpServer(ChunkTransfer):
             self._count_idle()
             self._reset()
             self._say(TLS_READY)
-            await self._start_tls(context, self.service.listener.tls_handshake_seconds)
+            await self._start_tls(context, self.handshake_seconds)
             self._note_encryption()
             self._taken = self.verbs
 

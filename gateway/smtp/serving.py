@@ -185,7 +185,7 @@ class ListenerServer:
                 lambda: conversation,
                 connection,
                 ssl=self._service.tls,
-                ssl_handshake_timeout=self._service.listener.tls_handshake_seconds,
+                ssl_handshake_timeout=conversation.handshake_seconds,
                 ssl_shutdown_timeout=TLS_FAREWELL_SECONDS,
             )
         except BaseException:

@@ -82,6 +82,11 @@ async def test_g13_c5_a_new_certificate_at_sighup_and_a_bad_one(gateway: Gateway
     assert shown(tmp_path) == second
 
 
+def _open_files(process: int) -> dict[str, str]:
+    """What each descriptor of a process leads to."""
+    return {file.name: str(file.readlink()) for file in Path(f"/proc/{process}/fd").iterdir() if file.is_symlink()}
+
+
 def _has_said(gateway: GatewayProcess, text: str) -> bool:
     return text in gateway.output
 
@@ -117,3 +122,14 @@ async def test_a_key_of_root_serves_workers_without_rights(gateway: GatewayProce
     gateway_signal(tmp_path, signal.SIGHUP)
     await until(lambda: "generation 2 took over" in gateway.output, "the new generation")
     assert shown(tmp_path) != first
+
+
+async def test_nobody_finds_the_key_among_open_files(gateway: GatewayProcess, tmp_path: Path) -> None:
+    await gateway.start()
+    shown(tmp_path)
+    workers = gateway._workers()
+    assert len(workers) == 2  # one that speaks TLS, and the desk
+    for worker in workers:
+        found = _open_files(worker)
+        assert found["0"] == os.devnull
+        assert not [name for name in found.values() if "memfd" in name]
