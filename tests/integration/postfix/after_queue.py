@@ -9,7 +9,7 @@ from tests.integration.ports import PortReservation
 from tests.integration.postfix.every_recipe import SENDER, EveryRecipe
 from tests.integration.postfix.instance import RemoteClient
 from tests.integration.postfix.messages import message
-from tests.integration.postfix.recipe_pair import RecipePair
+from tests.integration.postfix.recipe_pair import LATE, RecipePair
 from tests.integration.waiting import until
 
 # Behind a dead destination the queue manager can defer a message, and so date its file 300 s ahead, while cleanup still
@@ -42,16 +42,9 @@ class AfterQueueTests(EveryRecipe):
     async def survives_an_outage(self, pair: RecipePair, data: bytes, recipient: str, client: RemoteClient) -> None:
         pair.postfix.expected_trouble = DEFERRED_AT_ONCE
         await self.send(pair, data, [recipient], client)
-        await _deferred(pair)
+        await pair.postfix.wait_until_deferred(1)
         await pair.gateway.start()
         await pair.postfix.flush()
-
-
-async def _deferred(pair: RecipePair) -> None:
-    async def waits() -> bool:
-        return [entry["queue_name"] for entry in await pair.postfix.queue()] == ["deferred"]
-
-    await until(waits, "one message is deferred")
 
 
 async def queued_attempt(pair: RecipePair, data: bytes, recipients: list[str]) -> str:
@@ -73,13 +66,16 @@ def _reply(line: str) -> str:
 
 
 async def is_turned_off(pair: RecipePair) -> None:
-    """Paste the way back with mail in the queue: it is delivered, and mail flows without the gateway."""
+    """Paste the way back with mail queued before the filter and behind it; then mail flows without the gateway."""
     before = pair.postfix.count_delivered()
+    await pair.postfix.inject(message(5), SENDER, [LATE])
+    await pair.postfix.wait_until_deferred(1)
     await pair.gateway.stop()
-    await pair.postfix.inject(message(5), SENDER, ["anna@example.test"])
-    await _deferred(pair)
-    await pair.postfix.paste(await pair.way_back())
-    await pair.postfix.wait_until_delivered(before + 1)
     await pair.postfix.inject(message(6), SENDER, ["anna@example.test"])
+    await pair.postfix.wait_until_deferred(2)
+    pair.postfix.write_transports({})
+    await pair.turn_off()
     await pair.postfix.wait_until_delivered(before + 2)
+    await pair.postfix.inject(message(7), SENDER, ["anna@example.test"])
+    await pair.postfix.wait_until_delivered(before + 3)
     await pair.postfix.wait_until_queue_is_empty()

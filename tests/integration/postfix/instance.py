@@ -45,6 +45,7 @@ virtual_mailbox_domains = example.test
 virtual_mailbox_base = {base}/mail
 virtual_mailbox_maps = texthash:{base}/etc/mailboxes
 virtual_alias_maps = texthash:{base}/etc/aliases
+transport_maps = texthash:{base}/etc/transports
 virtual_uid_maps = static:65534
 virtual_gid_maps = static:65534
 # Nothing leaves this machine, and nothing is looked up in DNS: mail for elsewhere stays in the queue.
@@ -148,6 +149,7 @@ class PostfixInstance:
         (self.etc / "master.cf").write_text(_MASTER_CF.format(smtp_port=smtp_port))
         self.write_mailboxes([])
         self.write_aliases({})
+        self.write_transports({})
 
     # configuration
 
@@ -196,6 +198,11 @@ class PostfixInstance:
         """Virtual aliases, full addresses on both sides. A running Postfix needs `reload` to see it."""
         lines = [f"{alias} {', '.join(targets)}\n" for alias, targets in aliases.items()]
         (self.etc / "aliases").write_text("".join(lines))
+
+    def write_transports(self, transports: Mapping[str, str]) -> None:
+        """By which way mail to an address leaves. A running Postfix needs `reload` to see it."""
+        lines = [f"{address} {transport}\n" for address, transport in transports.items()]
+        (self.etc / "transports").write_text("".join(lines))
 
     # life
 
@@ -269,6 +276,14 @@ class PostfixInstance:
             await until(empty, "the queue is empty")
         except AssertionError as error:
             raise AssertionError(f"{error}; the queue holds {await self.queue()}:\n{self.log[-4000:]}") from None
+
+    async def wait_until_deferred(self, count: int) -> None:
+        """Wait until the queue holds `count` messages, all of them deferred."""
+
+        async def waiting() -> bool:
+            return [entry["queue_name"] for entry in await self.queue()] == ["deferred"] * count
+
+        await until(waiting, f"{count} messages are deferred")
 
     async def check(self) -> str:
         """What `postfix check` says about the configuration; it says nothing when it finds nothing."""

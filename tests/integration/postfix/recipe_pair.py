@@ -17,8 +17,14 @@ from tests.integration.ports import PortReservation
 from tests.integration.postfix.instance import PostfixInstance
 from tests.integration.waiting import until
 
-MAILBOXES = ("anna", "bo", "cleo", "dora", "emil", "sender", "postmaster")
+MAILBOXES = ("anna", "bo", "cleo", "dora", "emil", "sender", "postmaster", "late")
+# What is sent there waits in the queue, until the map of transports says otherwise.
+LATE = "late@example.test"
 ALIASES = {"team@example.test": ["team@example.test", "anna@example.test", "bo@example.test"]}
+
+# The way back reloads and has queued mail taken in anew at the same time: trivial-rewrite is replaced while cleanup
+# asks it, and cleanup asks again.
+RELOADED = ["cleanup.*: warning: problem talking to service rewrite: "]
 
 _CONFIG = """\
 plugins = ["size_limit"]
@@ -43,7 +49,10 @@ address = "{elsewhere}"
 
 @dataclass(frozen=True, slots=True)
 class RecipePair:
-    """A running pair. `printed` holds the parts of the recipe, `elsewhere` plays every domain but example.test."""
+    """A running pair. `printed` holds the parts of the recipe, `elsewhere` plays every domain but example.test.
+
+    `before` is Postfix's configuration without the recipe.
+    """
 
     postfix: PostfixInstance
     gateway: GatewayProcess
@@ -51,6 +60,7 @@ class RecipePair:
     name: str
     options: tuple[str, ...]
     printed: dict[str, str]
+    before: list[str]
 
     async def stories(self, recipient: str) -> list[dict[str, Any]]:
         """The traces of transactions to `recipient`, newest first; waits until there is one."""
@@ -63,9 +73,13 @@ class RecipePair:
 
         return await until(told, f"the trace knows a message to {recipient}")
 
-    async def way_back(self) -> str:
-        """What the command `postfix recipe off` prints to be pasted."""
-        return parts(await self.gateway.command("postfix", "recipe", "off", *_known_to_off(self.options)))["commands"]
+    async def turn_off(self) -> None:
+        """Stop the gateway, paste what `postfix recipe off` prints, and see that Postfix is configured as before."""
+        self.postfix.expected_trouble = [*self.postfix.expected_trouble, *RELOADED]
+        printed = parts(await self.gateway.command("postfix", "recipe", "off", *_known_to_off(self.options)))
+        await self.gateway.stop()
+        await self.postfix.paste(printed["commands"])
+        assert comparable(await self.postfix.configuration()) == self.before
 
 
 @asynccontextmanager
@@ -82,16 +96,23 @@ async def recipe_pair(
         printed = parts(await gateway.command("postfix", "recipe", wanted.name, *options))
         postfix.write_mailboxes([*MAILBOXES, "team"])
         postfix.write_aliases(ALIASES)
+        postfix.write_transports({LATE: "smtp:[127.0.0.1]:1"})
+        before = comparable(await postfix.configuration())
         await postfix.apply(printed)
         if complaints := await postfix.check():
             raise AssertionError(complaints)
         await gateway.start()
         try:
             await postfix.start()
-            yield RecipePair(postfix, gateway, elsewhere, wanted.name, tuple(options), printed)
+            yield RecipePair(postfix, gateway, elsewhere, wanted.name, tuple(options), printed, before)
         finally:
             await postfix.stop()
             await gateway.stop()
+
+
+def comparable(configuration: list[str]) -> list[str]:
+    """Without what a recipe may leave behind: the raised size limit, and a default that is written out."""
+    return [line for line in configuration if not re.match(r"message_size_limit|\w+ =\Z", line)]
 
 
 def transaction_id(text: str) -> str:

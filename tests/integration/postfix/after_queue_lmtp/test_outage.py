@@ -15,13 +15,6 @@ from tests.integration.waiting import until
 pytestmark = pytest.mark.server("postfix")
 
 
-async def all_deferred(pair: BehindQueue, count: int) -> None:
-    async def waiting() -> bool:
-        return [entry["queue_name"] for entry in await pair.postfix.queue()] == ["deferred"] * count
-
-    await until(waiting, f"{count} messages are deferred")
-
-
 def have_arrived(pair: BehindQueue, count: int) -> bool:
     return pair.postfix.count_delivered() >= count
 
@@ -37,7 +30,7 @@ async def test_mail_waits_and_arrives_once(behind_queue: StartBehindQueue) -> No
     pair.postfix.expected_trouble = DEFERRED_AT_ONCE
     await pair.gateway.stop()
     await send(pair, 50)
-    await all_deferred(pair, 50)
+    await pair.postfix.wait_until_deferred(50)
     assert pair.postfix.count_delivered() == 0
 
     await pair.gateway.start()
