@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from gateway.config.listener import ListenerConfig
 from gateway.config.models import Config
@@ -24,8 +25,8 @@ _SETTING = re.compile(r"^(?:\S+/)?(content_filter|smtpd_proxy_filter|message_siz
 async def postfix_findings(config: Config) -> AsyncIterator[Found]:
     """Sizes, for each listener that this host's Postfix hands mail to. Raises OSError when postconf does not run."""
     postconf = shutil.which("postconf", path=f"{os.environ.get('PATH', os.defpath)}:{_SERVERS_PATH}")
-    if postconf is None:
-        return
+    if postconf is None or not any((Path(directory) / "main.cf").is_file() for directory in _configurations()):
+        return  # without main.cf postconf only complains, and takes a second for it
     main = await _run(postconf, "content_filter", "smtpd_proxy_filter", "message_size_limit")
     services = await _run(postconf, "-P")
     destinations = [value for name, value in _SETTING.findall(main + services) if name != "message_size_limit"]
@@ -33,6 +34,10 @@ async def postfix_findings(config: Config) -> AsyncIterator[Found]:
     for listener in config.listeners:
         if any(_leads_to(destination, listener) for destination in destinations):
             yield _sizes(takes, listener, listener.max_message_bytes or config.limits.max_message_bytes)
+
+
+def _configurations() -> tuple[str, ...]:
+    return (os.environ.get("MAIL_CONFIG", "/etc/postfix"), "/usr/local/etc/postfix")
 
 
 def _sizes(takes: int, listener: ListenerConfig, we_take: int) -> Found:

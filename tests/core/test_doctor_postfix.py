@@ -51,11 +51,15 @@ async def found(
     content_filter: str = "",
     services: str = "",
     address: str = "127.0.0.1:10024",
+    configured: bool = True,
 ) -> list[Found]:
     postconf = directory / "postconf"
     postconf.write_text(POSTCONF.format(size=size, content_filter=content_filter, services=services))
     postconf.chmod(0o755)
     monkeypatch.setenv("PATH", str(directory), prepend=":")
+    if configured:
+        (directory / "main.cf").touch()
+    monkeypatch.setenv("MAIL_CONFIG", str(directory))
     return [one async for one in postfix_findings(read(CONFIG.format(filter=address)))]
 
 
@@ -104,3 +108,10 @@ async def test_host_without_postfix(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("gateway.doctor_postfix._SERVERS_PATH", str(tmp_path))
     config = read(CONFIG.format(filter="127.0.0.1:10024"))
     assert [one async for one in postfix_findings(config)] == []
+
+
+async def test_postfix_that_was_never_configured_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = "stellwerk:[127.0.0.1]:10024"
+    assert await found(tmp_path, monkeypatch, size=0, content_filter=listed) != []
+    (tmp_path / "main.cf").unlink()
+    assert await found(tmp_path, monkeypatch, size=0, content_filter=listed, configured=False) == []

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.integration.listening import is_listening
 from tests.integration.waiting import until
 
 LOCAL_TO_RSPAMD = "192.0.2.200"
@@ -90,10 +91,4 @@ async def _listens(process: asyncio.subprocess.Process, base: Path, port: int) -
     if process.returncode is not None:
         told = "".join(file.read_text() for file in (base / "output", base / "log") if file.exists())
         raise AssertionError(f"rspamd ended with {process.returncode}:\n{told}")
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    await writer.wait_closed()
-    return True
+    return await is_listening(port)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import dkim
 import pytest
@@ -15,61 +12,13 @@ from gateway.postfix_recipes.own_mail_signed import OwnMailSigned
 from tests.integration.ports import PortReservation, reserved_ports
 from tests.integration.postfix.after_queue import AfterQueueTests, is_turned_off
 from tests.integration.postfix.beside import beside_after_queue
+from tests.integration.postfix.own_mail_signed.opendkim import private_opendkim
 from tests.integration.postfix.private import private_postfix
 from tests.integration.postfix.recipe_pair import RecipePair
 from tests.integration.smtp_client import Client
 from tests.integration.waiting import until
 
 pytestmark = [pytest.mark.server("postfix", "opendkim"), pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
-
-_OPENDKIM = """\
-Syslog no
-Mode s
-Domain gw.example.test
-Selector s1
-KeyFile {directory}/s1.private
-Socket inet:{port}@127.0.0.1
-InternalHosts 127.0.0.1
-PidFile {directory}/opendkim.pid
-Background no
-UserID root
-RequireSafeKeys no
-"""
-
-
-@asynccontextmanager
-async def opendkim(directory: Path, port: int) -> AsyncIterator[bytes]:
-    """A private OpenDKIM that signs for gw.example.test; gives the TXT record of its key."""
-    keys = await asyncio.create_subprocess_exec(
-        "openssl", "genrsa", "-out", directory / "s1.private", "2048", stderr=asyncio.subprocess.DEVNULL
-    )
-    assert await keys.wait() == 0
-    show = await asyncio.create_subprocess_exec(
-        "openssl", "rsa", "-in", directory / "s1.private", "-pubout", "-outform", "PEM",
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    public, _ = await show.communicate()
-    conf = directory / "opendkim.conf"
-    conf.write_text(_OPENDKIM.format(directory=directory, port=port))
-    with (directory / "opendkim.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec("opendkim", "-f", "-x", conf, stdout=log, stderr=log)
-    try:
-
-        async def listens() -> bool:
-            assert process.returncode is None, (directory / "opendkim.log").read_text()
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                return False
-            writer.close()
-            await writer.wait_closed()
-            return True
-
-        await until(listens, "opendkim listens")
-        yield b"v=DKIM1; k=rsa; p=" + b"".join(public.splitlines()[1:-1])
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 def _merge(queue: str, signed: str) -> str:
@@ -95,7 +44,7 @@ def smtp_port(ports: PortReservation) -> int:
 async def key(tmp_path_factory: pytest.TempPathFactory, ports: PortReservation) -> AsyncIterator[tuple[str, bytes]]:
     """The address of the milter as Postfix names it, and the TXT record of its key."""
     port = ports.take()
-    async with opendkim(tmp_path_factory.mktemp("opendkim"), port) as record:
+    async with private_opendkim(tmp_path_factory.mktemp("opendkim"), port) as record:
         yield f"inet:127.0.0.1:{port}", record
 
 
