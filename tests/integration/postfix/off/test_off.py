@@ -13,14 +13,11 @@ from tests.integration.postfix.recipe_pair import comparable
 pytestmark = pytest.mark.server("postfix")
 
 
-@pytest.fixture(scope="module")
-def off() -> str:
-    return parts(Off().render())["commands"]
-
-
 @pytest.mark.parametrize("recipe", CATALOGUE, ids=[recipe.name for recipe in CATALOGUE])
-async def test_configuration_is_what_it_was(postfix: PostfixInstance, off: str, recipe: type[Recipe]) -> None:
-    printed = parts(recipe().render())
+async def test_configuration_is_what_it_was(postfix: PostfixInstance, recipe: type[Recipe]) -> None:
+    front = {choice.field: postfix.front for choice in recipe.choices if choice.field == "service"}
+    printed = parts(recipe(**front).render())
+    off = parts(Off(service=postfix.front).render())["commands"]
     before = comparable(await postfix.configuration())
     await postfix.apply(printed)
     assert comparable(await postfix.configuration()) != before
