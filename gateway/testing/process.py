@@ -73,6 +73,8 @@ class ProcessGateway:
             "reload",
         )
         if self.output.count("the old one serves on") > refused:
+            # Why not stands in the lines that follow.
+            self.wait_until(lambda: "\n" in self.output.rpartition("the old one serves on\n")[2], "the reason")
             raise RuntimeError(f"the new configuration was refused:\n{self.output}")
 
     def signal_reload(self) -> None:

@@ -140,6 +140,7 @@ def test_g6_a_sleep_and_a_request_in_the_loop_are_found(tmp_path: Path) -> None:
     assert "smtp_mail kept the event loop for 0.2 s" in blocking[1][1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
