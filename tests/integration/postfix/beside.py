@@ -14,7 +14,7 @@ from tests.integration.gateway_process import GatewayProcess
 from tests.integration.ports import PortReservation
 from tests.integration.postfix.after_queue import on_free_ports
 from tests.integration.postfix.instance import PostfixInstance
-from tests.integration.postfix.recipe_pair import ALIASES, MAILBOXES, RecipePair, transaction_id
+from tests.integration.postfix.recipe_pair import ALIASES, LATE, MAILBOXES, RecipePair, comparable, transaction_id
 
 _CONFIG = """\
 plugins = ["size_limit", "refuses_ghosts"]
@@ -71,6 +71,8 @@ async def beside_after_queue(
     gateway = GatewayProcess(directory, _CONFIG + merged + more_config)
     postfix.write_mailboxes([*MAILBOXES, "team"])
     postfix.write_aliases(ALIASES)
+    postfix.write_transports({LATE: "smtp:[127.0.0.1]:1"})
+    before = comparable(await postfix.configuration())
     await postfix.apply(parts(await gateway.command("postfix", "recipe", queue.name)))
     printed = parts(await gateway.command("postfix", "recipe", wanted.name, *options))
     await postfix.apply(printed)
@@ -80,7 +82,7 @@ async def beside_after_queue(
         await gateway.start()
         try:
             await postfix.start()
-            yield RecipePair(postfix, gateway, elsewhere, wanted.name, tuple(options), printed)
+            yield RecipePair(postfix, gateway, elsewhere, wanted.name, tuple(options), printed, before)
         finally:
             await postfix.stop()
             await gateway.stop()

@@ -32,6 +32,11 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
+# As distributions have it; and Postfix completes headers of clients of its own networks, as all of these tests are.
+_SERVICE = """\
+    -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
+    -o local_header_rewrite_clients=
+"""
 SASL = Path(__file__).parents[4] / "contrib" / "dovecot" / "submission-sasl.txt"
 COLLEAGUE = "anna@example.test"
 STRANGER = "stranger@elsewhere.test"
@@ -86,8 +91,7 @@ def _offer_tls(postfix: PostfixInstance, desk: Desk) -> None:
     authority.cert_pem.write_to_path(desk.authority)
     certificate.private_key_and_cert_chain_pem.write_to_path(postfix.base / "etc" / "certificate.pem")
     postfix.set(smtpd_tls_chain_files=f"{postfix.base}/etc/certificate.pem", smtpd_tls_loglevel="0")
-    # Postfix completes headers of clients of its own networks, as every client of these tests is.
-    postfix.append(master_cf=f"127.0.0.1:{desk.port} inet n - n - - smtpd\n    -o local_header_rewrite_clients=\n")
+    postfix.append(master_cf=f"127.0.0.1:{desk.port} inet n - n - - smtpd\n{_SERVICE}")
 
 
 @pytest.fixture
