@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -36,7 +37,7 @@ class OutboundApart(Outbound):
     def __post_init__(self) -> None:
         super(OutboundApart, self).__post_init__()
         for service in self.services:
-            if service.count("/") != 1 or not all(service.split("/")):
+            if not re.fullmatch(r"[\w.:\[\]-]+/(?:inet|pass|unix|fifo)", service):
                 raise RecipeUnavailable(
                     f'found the service "{service}"; expected names of `postconf -M`, as in {STANDARD_SENDERS}'
                 )
