@@ -8,6 +8,7 @@ import logging
 import pwd
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -78,15 +79,18 @@ class Gateway:
         self.stamp = Stamp(config.server.hostname, read_secret(config))
         self.journal = Journal(self.store, self.identity, config.journal.join_seconds, self._tables())
         self.planner = Planner(config, self.plugins.runner, self.directory, self.stamp)
+        self.executor = Executor(self.next_hops)
+        self.tracer = Tracer(self.store)
+        self.job_counts: Counter[str] = Counter()
         self.pipeline = Pipeline(
             config=config,
             planner=self.planner,
             runner=self.plugins.runner,
             journal=self.journal,
-            executor=Executor(self.next_hops),
+            executor=self.executor,
             settlement=Settlement(self.store, self.journal, Notifier(config.server.hostname, self.next_hops), clock),
             stamp=self.stamp,
-            tracer=Tracer(self.store),
+            tracer=self.tracer,
             clock=clock,
         )
         self._background: list[asyncio.Task[None]] = []
@@ -112,6 +116,7 @@ class Gateway:
                 self.identity.instance,
                 self.clock,
                 self.directory.has_mailbox,
+                self.job_counts,
             )
             self._background = [
                 asyncio.create_task(jobs.run(), name="outbox"),

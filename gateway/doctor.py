@@ -28,6 +28,7 @@ from gateway.dns.resolver import Resolver
 from gateway.doctor_certificates import careless_context, certificate_findings
 from gateway.doctor_files import space_findings, state_findings
 from gateway.doctor_postfix import postfix_findings
+from gateway.doctor_web import web_findings
 from gateway.errors import StartupError, StellwerkError
 from gateway.findings import Finding as Finding
 from gateway.findings import Found, failed, ok, warning
@@ -307,6 +308,11 @@ async def _dns(installation: Installation) -> AsyncIterator[Found]:
         yield ok(f"DNS answers ({servers})")
 
 
+async def _web(installation: Installation) -> AsyncIterator[Found]:
+    for finding in await asyncio.to_thread(web_findings, installation.config):
+        yield finding
+
+
 async def _clock(installation: Installation) -> AsyncIterator[Found]:
     now = time.time()
     state = installation.config.server.state_dir.absolute()
@@ -337,6 +343,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("store", _store),
     ("listeners", _listeners),
     ("certificates", _certificates),
+    ("web", _web),
     ("next hops", _next_hops),
     ("postfix", _postfix),
     ("dns", _dns),

@@ -114,10 +114,7 @@ class Pipeline:
     async def connect(self, session: Session) -> Reply | None:
         """Before the greeting. A Reply refuses the connection (it is sent instead of the greeting)."""
         events: list[dict[str, Any]] = []
-        refusal = await self._planner.connect(session, events)
-        if refusal is not None:
-            log.info("%s %s client=%s refused: %s", session.id, session.listener, session.client.address, refusal)
-        return refusal
+        return await self._planner.connect(session, events)
 
     async def mail(self, session: Session, sender: Address | None, parameters: MailParameters) -> Transaction | Reply:
         """MAIL FROM. A Transaction when accepted, else the refusal."""
@@ -155,6 +152,7 @@ class Pipeline:
         now = self._clock()
         message = self._planner.message(transaction, body, now)
         story = Story(transaction, now, len(body), body.sha256.hex())
+        story.phases["receive"] = story.started - transaction.began
         deadline = asyncio.get_running_loop().time() + self._deadlines[transaction.session.listener]
         walk = _Walk(transaction, message, story, deadline)
         try:
@@ -174,7 +172,9 @@ class Pipeline:
         return told
 
     async def _walk(self, walk: _Walk) -> Verdict:
+        story = walk.story
         planned = await self._plan(walk)
+        story.phase("plan")
         if planned is None:
             return self._tell(walk.story, DEADLINE_PASSED)
         if planned.plan is not None:
@@ -182,7 +182,9 @@ class Pipeline:
         elif not await self._has_stored_plan(walk):
             return self._tell(walk.story, planned.refusal or INTERNAL_ERROR)
         await self._commit_a(walk, planned.plan, planned.refusal)
+        story.phase("commit")
         await self._deliver(walk)
+        story.phase("deliver")
         return await self._commit_b(walk)
 
     async def _plan(self, walk: _Walk) -> Planned | None:

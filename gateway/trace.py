@@ -17,11 +17,14 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from gateway.errors import StoreUnavailable
+from gateway.logs import tell
 from gateway.mail.envelope import Session
 from gateway.mail.reply import Reply
 from gateway.mail.transaction import Transaction
+from gateway.metrics.transactions import TransactionCounts
 from gateway.store.schema import trace as trace_table
 from gateway.store.store import Store, Write, insert
+from gateway.trace_line import transaction_fields
 
 log = logging.getLogger("stellwerk.mail")
 
@@ -53,6 +56,15 @@ class Story:
     replies: Sequence[Reply] = ()
     outcome: str = ""
     started: float = field(default_factory=time.perf_counter)
+    phases: dict[str, float] = field(default_factory=dict)
+    """Seconds by phase, in the order in which they were gone through."""
+    _last: float = 0.0
+
+    def phase(self, name: str) -> None:
+        """The phase `name` ends now; it began where the one before ended."""
+        now = time.perf_counter()
+        self.phases[name] = now - (self._last or self.started)
+        self._last = now
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only."""
@@ -81,7 +93,13 @@ class Story:
             "replies": [reply.to_json() for reply in self.replies],
             "outcome": self.outcome or outcome_of(self),
             "milliseconds": round((time.perf_counter() - self.started) * 1000, 1),
+            "seconds": self.seconds(),
         }
+
+    def seconds(self) -> dict[str, float]:
+        """The phases, rounded. `total` is from the end of data to now."""
+        told = {name: round(seconds, 4) for name, seconds in self.phases.items()}
+        return {**told, "total": round(time.perf_counter() - self.started, 4)}
 
 
 def _cut(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -146,21 +164,14 @@ def outcome_of(story: Story) -> str:
     return told
 
 
-def _addressed(transaction: Transaction) -> str:
-    count = transaction.recipient_count
-    if not count:
-        return "-"
-    more = f"+{count - 1}" if count > 1 else ""
-    return f"<{transaction.first_recipient.address}>{more}"
-
-
 class Tracer:
-    """Keeps stories. The log line is written at once; rows are gathered for a moment and inserted together."""
+    """Keeps stories and counts them. The log line is written at once; rows are gathered and inserted together."""
 
     def __init__(self, store: Store | None) -> None:
         self._store = store
         self._insert = insert(trace_table, "replace")
         self._waiting: list[dict[str, Any]] = []
+        self.counts = TransactionCounts()
 
     def keep(self, story: Story) -> None:
         """Log the transaction and take its story for the writer. For the event loop's thread."""
@@ -168,16 +179,10 @@ class Tracer:
         session = transaction.session
         sender = "" if transaction.sender is None else str(transaction.sender)
         story.outcome = outcome = outcome_of(story)
-        log.info(
-            "%s %s client=%s from=<%s> to=%s size=%d reply=%s",
-            transaction.id,
-            session.listener,
-            session.client.address or "unknown",
-            sender,
-            _addressed(transaction),
-            story.size,
-            outcome,
-        )
+        refused = refused_at_rcpt(story)
+        self.counts.count(session.listener, story.reply, story.replies, refused, story.size, story.started)
+        if log.isEnabledFor(logging.INFO):
+            tell(log, "message", transaction_fields(story, sender, refused))
         if self._store is None or self._store.read_only:
             return
         told = story.to_json()
@@ -189,7 +194,7 @@ class Tracer:
                 "at": story.at,
                 "listener": session.listener,
                 "sender": sender,
-                "recipients": _encode(told["recipients"] + [event["recipient"] for event in refused_at_rcpt(story)]),
+                "recipients": _encode(told["recipients"] + [event["recipient"] for event in refused]),
                 "outcome": outcome,
                 "story": _encode(told),
             }
@@ -201,13 +206,13 @@ class Tracer:
         if rows and self._store is not None:
             writes = [Write(self._insert, row) for row in rows]
             try:
-                self._store.write_soon(writes, on_error=partial(_lost, len(rows)))
+                self._store.write_soon(writes, on_error=partial(self._lost, len(rows)))
             except StoreUnavailable as error:  # closed: the process ends
-                _lost(len(rows), error)
+                self._lost(len(rows), error)
 
-
-def _lost(count: int, error: BaseException) -> None:
-    log.warning("%d traces not kept, the log has their replies; the store was down: %s", count, error)
+    def _lost(self, count: int, error: BaseException) -> None:
+        self.counts.lost_stories += count
+        log.warning("%d traces not kept, the log has their replies; the store was down: %s", count, error)
 
 
 async def find(store: Store, transaction_id: str) -> dict[str, Any] | None:

@@ -15,8 +15,11 @@ from gateway.certificates import check_certificates, server_context
 from gateway.checking import check_plugins, check_spool, check_store_files
 from gateway.config.models import Config
 from gateway.hooks.runner import running_in
+from gateway.metrics.board import clear_old, directory
+from gateway.metrics.process import start_metrics
 from gateway.smtp.serving import ListenerServer, serve
 from gateway.supervisor.description import WorkerDescription
+from gateway.web.server import WebServer
 from gateway.worker_process import Work, run_worker
 
 
@@ -28,6 +31,8 @@ class GatewayWork:
         self._sockets = [(one.listener, socket.socket(fileno=one.fd)) for one in description.sockets]
         self._certificates = {each.listener: each for each in description.certificates}
         self._servers: list[ListenerServer] = []
+        self._metrics: asyncio.Task[None] | None = None
+        self._web: WebServer | None = None
         self._gateway = Gateway(
             config,
             role="smtp" if description.role == "smtp" else "desk",
@@ -43,6 +48,9 @@ class GatewayWork:
     async def start(self) -> None:
         await self._gateway.start()
         config = self._config
+        if self._gateway.role == "desk":
+            await self._start_desk()
+            return
         for name, sock in self._sockets:
             listener = config.listener(name)
             assert listener is not None
@@ -52,8 +60,18 @@ class GatewayWork:
             self._servers.append(
                 await serve(listener, limits, config.spool, hostname, sock, self._gateway.pipeline, tls)
             )
+        self._metrics = start_metrics(self._gateway, self._servers)
+
+    async def _start_desk(self) -> None:
+        clear_old(directory(self._config), self._gateway.identity.boot)
+        self._metrics = start_metrics(self._gateway)
+        for _, sock in self._sockets:
+            self._web = WebServer(self._gateway, sock)
+            self._web.start()
 
     async def stop(self, drain_seconds: float) -> None:
+        if self._web is not None:
+            await self._web.stop()
         drains = [asyncio.ensure_future(server.drain(drain_seconds)) for server in self._servers]
         await asyncio.sleep(0)
         # Nobody accepts on them from here on. Where no later generation has the socket either, who waits in its
@@ -62,6 +80,9 @@ class GatewayWork:
             sock.close()
         await asyncio.gather(*drains)
         await self._gateway.stop()
+        if self._metrics is not None:
+            self._metrics.cancel()
+            await asyncio.wait({self._metrics})
 
 
 class CheckWork:

@@ -77,7 +77,7 @@ def _run(description: WorkerDescription, make_work: MakeWork, running_in: Runnin
     with socket.socket(fileno=description.control) as control:
         try:
             config = read(description.text, description.source)
-            start_logging(config.log.level)
+            start_logging(config.log.level, config.log.format)
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 return runner.run(_serve(description, config, control, make_work, running_in))
         except StellwerkError as error:

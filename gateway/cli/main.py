@@ -25,6 +25,7 @@ COMMANDS: dict[str, _Entry] = {
     "send": _Entry("gateway.cli.send:send", "Send a message file through the running gateway and show its trace."),
     "explain": _Entry("gateway.cli.explain:explain", "Show what would happen to a message; nothing happens."),
     "trace": _Entry("gateway.cli.trace:trace", "Show what happened to a message."),
+    "jobs": _Entry("gateway.cli.jobs:jobs", "List jobs of the outbox: due, failed, dead; retry or drop one."),
     "plugins": _Entry("gateway.cli.plugins:plugins", "Show every hook's chain of plugins; make and check one."),
     "config": _Entry("gateway.cli.config:config", "Check the configuration, or describe every setting."),
     "demo": _Entry("gateway.cli.demo.command:demo", "Show a throw-away gateway at work, in under a minute."),

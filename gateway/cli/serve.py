@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gateway.cli.options import config_option, read_config
+
+if TYPE_CHECKING:
+    from gateway.config.models import Config
 
 
 @click.command()
@@ -19,12 +23,12 @@ def serve(config_path: Path) -> None:
     """
     import asyncio
 
-    from gateway.config.models import Config
     from gateway.logs import start_logging
     from gateway.supervisor.announcement import demo_command
     from gateway.supervisor.supervisor import Supervisor
 
-    start_logging(read_config(config_path).log.level)
+    config = read_config(config_path)
+    start_logging(config.log.level, config.log.format)
 
     def announce_ready(config: Config) -> None:
         click.echo(f"ready (process {os.getpid()}); stop with Ctrl-C")

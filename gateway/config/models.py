@@ -6,6 +6,7 @@ Nothing here reads a file or opens anything. Relative paths are taken from the w
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from gateway.config.addresses import parse_socket_address
 from gateway.config.listener import ListenerConfig
 from gateway.config.next_hop import NextHopConfig
 from gateway.config.problems import (
@@ -32,6 +34,10 @@ from gateway.config.problems import (
 )
 from gateway.config.section import FilePath, Networks, Section
 from gateway.mail.address import AddressError, normalise_domain
+
+
+WEB = "web"
+"""The web server's name where listeners are named: in running.json, and as FileDescriptorName= of a systemd socket."""
 
 
 class ServerConfig(Section):
@@ -154,6 +160,25 @@ class LogConfig(Section):
     level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least important line that is shown"
     )
+    format: Literal["text", "json"] = Field(
+        "text", description="text: key=value for people; json: one object a line for machines; the same fields"
+    )
+
+
+def _web_address(address: str) -> str:
+    if address:
+        parse_socket_address(address)
+    return address
+
+
+class WebConfig(Section):
+    """The desk's web server: `/metrics`, `/healthz` and `/livez`. It asks nobody who they are: keep it on loopback."""
+
+    address: Annotated[str, AfterValidator(_web_address)] = Field(
+        "",
+        description='where it listens, for example "127.0.0.1:8080"; port 0 takes a free one; empty: there is none',
+        json_schema_extra={"allowed": '"host:port", "[ipv6]:port" or "unix:/path"'},
+    )
 
 
 class PluginPolicyConfig(BaseModel):
@@ -184,6 +209,7 @@ class Config(Section):
     trace: TraceConfig = Field(default_factory=TraceConfig)
     dns: DnsConfig = Field(default_factory=DnsConfig)
     log: LogConfig = Field(default_factory=LogConfig)
+    web: WebConfig = Field(default_factory=WebConfig)
     plugin: dict[str, dict[str, Any]] = Field({}, description="[plugin.NAME]: the settings of one plugin")
 
     _source: Source | None = PrivateAttr(None)
@@ -207,9 +233,19 @@ class Config(Section):
             for index, listener in enumerate(self.listeners)
             if self.server.hostname in listener.trusted_authserv_ids
         ]
+        problems += self._web_contradictions()
         if problems:
             raise SettingsError(problems)
         return self
+
+    def _web_contradictions(self) -> Iterator[Problem]:
+        address = self.web.address
+        for index, listener in enumerate(self.listeners):
+            if address and listener.address == address and not address.endswith(":0"):
+                yield Problem(("web", "address"), f'listener "{listener.name}" has the address {address}; set another')
+            if address and listener.name == WEB:
+                text = f'"{WEB}" is the web server\'s name; call the listener another'
+                yield Problem(("listener", index, "name"), text)
 
     @property
     def source(self) -> Source | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -18,11 +20,29 @@ Late = Callable[[DeliverStep, Result], None]
 """`late(step, result)`: what became in the end of a step that was unknown at the deadline."""
 
 
+class HopCounts:
+    """What came of the transactions with one next hop, for metrics."""
+
+    __slots__ = ("outcomes", "seconds", "transactions")
+
+    def __init__(self) -> None:
+        self.transactions = 0
+        self.seconds = 0.0
+        self.outcomes: Counter[Outcome] = Counter()
+
+    def add(self, seconds: float, results: Results) -> None:
+        self.transactions += 1
+        self.seconds += seconds
+        for result in results:
+            self.outcomes[result.outcome] += 1
+
+
 class Executor:
     """Hands batches to the next hops of the configuration."""
 
     def __init__(self, next_hops: Mapping[str, NextHop]) -> None:
         self._next_hops = next_hops
+        self.counts: defaultdict[str, HopCounts] = defaultdict(HopCounts)
 
     async def run(
         self, message: Message, head: tuple[str, ...], steps: Sequence[DeliverStep], deadline: float, late: Late
@@ -75,12 +95,17 @@ class Executor:
             envid=parameters.envid,
             client=message.session.client,
         )
+        began = time.perf_counter()
+        results: Results
         try:
-            return await hop.deliver(batch, deadline=deadline, late=tell_late)
+            results = await hop.deliver(batch, deadline=deadline, late=tell_late)
         except Exception as error:
             # A bug of one next hop must not lose what the others did meanwhile.
             log.error("%s next hop %s failed", message.id, hop.name, exc_info=error)
-            return (Result(Outcome.UNKNOWN, INTERNAL_ERROR, where=f"{hop.name}: {type(error).__name__}"),) * len(steps)
+            failed = Result(Outcome.UNKNOWN, INTERNAL_ERROR, where=f"{hop.name}: {type(error).__name__}")
+            results = (failed,) * len(steps)
+        self.counts[first.via].add(time.perf_counter() - began, results)
+        return results
 
 
 def _notify_for_both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:

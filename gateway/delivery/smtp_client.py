@@ -112,6 +112,10 @@ class SmtpNextHop:
         """What each of its addresses says now, asked as mail would be handed over."""
         return await self._failover.inspect()
 
+    def connection_state(self) -> tuple[int, int, bool]:
+        """Connections in use and at rest, and whether the last attempt to make one failed. For metrics."""
+        return self._pool.lent, self._pool.idle, self._down
+
     async def probe(self) -> str | None:
         """See `NextHop.probe`. It answers when one of its addresses does."""
         found = await self.inspect()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import ip_network
 from typing import cast
 
@@ -32,6 +32,10 @@ class DnsService:
         except AddressError:
             hosted = False
         return await mail_domain(domain, cast("Role", role), self._resolver, rules=self._rules, hosted=hosted)
+
+    def counts(self) -> tuple[Mapping[str, int], int]:
+        """What the look-ups came to (see `Resolver.counts`), and how many answers are remembered. For metrics."""
+        return ({}, 0) if self._resolver is None else (self._resolver.counts, self._resolver.cached_answers)
 
     async def close(self) -> None:
         if self._resolver is not None:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from inspect import isawaitable
@@ -81,6 +81,10 @@ class Call:
     policy: Policy
     tags: frozenset[str] = frozenset()
     pool: ThreadPoolExecutor | None = None
+    made: int = 0
+    """Calls so far, for metrics; `failed` of them did not answer, `seconds` is what they all took."""
+    failed: int = 0
+    seconds: float = 0.0
 
     @property
     def is_shadow(self) -> bool:
@@ -105,6 +109,10 @@ class Runner:
     def chain(self, hook: str) -> tuple[Call, ...]:
         """The implementations of a hook; empty when no plugin has one."""
         return self._calls.get(hook, ())
+
+    def calls(self) -> Iterator[Call]:
+        """Every implementation of every hook."""
+        return (call for chain in self._calls.values() for call in chain)
 
     async def until_rejection(self, hook: str, story: Story, note: Note | None = None, /, **arguments: Any) -> Outcome:
         """Tags of each plugin; the first Reply that rejects ends the chain. Raises `PluginFailure`.
@@ -169,7 +177,7 @@ class Runner:
         try:
             answer = _checked(call, await _guarded(call, arguments))
         except _Failed as failure:
-            event["ms"] = _milliseconds(started)
+            event["ms"] = _milliseconds(call, started)
             if call.policy.breaker.failed():
                 failures = call.policy.breaker.failures
                 log.error("plugin %s failed %d times in a row in %s, breaker open", call.plugin, failures, call.hook)
@@ -177,7 +185,7 @@ class Runner:
         except asyncio.CancelledError:
             call.policy.breaker.broken_off()
             raise
-        event["ms"] = _milliseconds(started)
+        event["ms"] = _milliseconds(call, started)
         call.policy.breaker.succeeded()
         if answer is not None:
             event["answer"] = _describe(answer)
@@ -187,6 +195,7 @@ class Runner:
         return answer
 
     def _failed(self, call: Call, event: Event, cause: str) -> None:
+        call.failed += 1
         event["error"] = cause
         event["on_error"] = call.policy.on_error
         if call.is_shadow:
@@ -335,5 +344,9 @@ def _describe(answer: Any) -> Any:
     return [f"{i.name}={_text(i.value)}" if isinstance(i, Tag) else _text(i) for i in items[:20]]
 
 
-def _milliseconds(started: float) -> float:
-    return round((time.perf_counter() - started) * 1000, 3)
+def _milliseconds(call: Call, started: float) -> float:
+    """How long the call took; it is counted here."""
+    took = time.perf_counter() - started
+    call.made += 1
+    call.seconds += took
+    return round(took * 1000, 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,11 +43,12 @@ class _Ended:
 
 
 class JobWorker:
-    """Empties the outbox. `own_hop` takes mail of the gateway itself."""
+    """Empties the outbox. `own_hop` takes mail of the gateway itself; `counts` is told how attempts end."""
 
     def __init__(
         self, store: Store, runner: Runner, next_hops: Mapping[str, NextHop], own_hop: str, instance: str,
         clock: Callable[[], float], has_mailbox: Callable[[Address], bool] = lambda _address: True,
+        counts: Counter[str] | None = None,
     ) -> None:  # fmt: skip
         self._store = store
         self._runner = runner
@@ -55,6 +57,7 @@ class JobWorker:
         self._instance = instance
         self._clock = clock
         self._has_mailbox = has_mailbox
+        self._counts = Counter() if counts is None else counts
         slowest = max((call.policy.timeout_seconds for call in runner.chain("run_job")), default=0.0)
         self._lease_seconds = max(LEASE_SECONDS, 2 * slowest)
 
@@ -101,12 +104,15 @@ class JobWorker:
     def _finish(self, leased: LeasedJob, ended: _Ended) -> Finish:
         now = self._clock()
         if not ended.error:
+            self._counts["done"] += 1
             return Finish(leased.id, now)
         # A job that became due late has its tries all the same.
         too_old = now - leased.created_at > GIVE_UP_SECONDS and leased.attempts > len(RETRY_SECONDS)
         if ended.retry_after is None or (too_old and not ended.patient):
+            self._counts["dead"] += 1
             log.error("job %s (%s.%s) is a dead letter: %s", leased.id, leased.job.owner, leased.job.kind, ended.error)
             return Finish(leased.id, now, ended.error, dead=True, payload=ended.left)
+        self._counts["retried"] += 1
         return Finish(leased.id, now, ended.error, due_at=now + ended.retry_after, payload=ended.left)
 
     def _finish_soon(self, finish: Finish) -> None:

@@ -53,6 +53,12 @@ class Reply:
         """The same codes with another text."""
         return Reply(self.code, self.enhanced, text)
 
+    @property
+    def untagged(self) -> Reply:
+        """The reply without the id that `tagged` put behind it."""
+        text, bracket, _ = self.text.rpartition(" [")
+        return Reply(self.code, self.enhanced, text) if bracket and self.text.endswith("]") else self
+
     def tagged(self, transaction_id: str) -> Reply:
         """With the transaction id in brackets at its end, so that a log line leads to `stellwerk trace`."""
         mark = f"[{transaction_id}]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -17,6 +18,7 @@ class Transaction:
         "_keys",
         "_recipients",
         "_tags",
+        "began",
         "client_gone",
         "events",
         "finished",
@@ -31,6 +33,7 @@ class Transaction:
         self.session = session
         self.sender = sender
         self.parameters = parameters
+        self.began = time.perf_counter()
         self.client_gone = False
         """Set by the edge when the client can no longer see a reply."""
         self.events: list[dict[str, object]] = []

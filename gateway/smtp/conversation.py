@@ -6,8 +6,9 @@ import logging
 from collections import deque
 from dataclasses import replace
 
+from gateway.logs import tell
 from gateway.mail.envelope import Client, Session
-from gateway.mail.reply import SHUTTING_DOWN, Reply
+from gateway.mail.reply import Reply
 from gateway.mail.transaction import Transaction
 from gateway.smtp.connection import NEVER, Connection, GoodbyeError
 from gateway.smtp.intake import MessageIntake
@@ -16,6 +17,10 @@ from gateway.smtp.rates import Rates
 from gateway.smtp.session import Service
 
 log = logging.getLogger(__name__)
+
+# A refused line is shown in log and trace only behind these: any other may hold a password, or what follows AUTH.
+_SHOWN = frozenset((b"EHLO", b"HELO", b"LHLO", b"MAIL", b"RCPT", b"BDAT", b"XFORWARD", b"XCLIENT"))
+_NAMED = frozenset((b"AUTH", b"DATA", b"RSET", b"NOOP", b"VRFY", b"EXPN", b"HELP", b"STARTTLS", b"QUIT"))
 
 MAX_COMMAND = 512  # RFC 5321 4.5.3.1.4, line end included
 
@@ -34,6 +39,8 @@ class Conversation(Connection):
         self._recipients_named = 0
         self._refused_recipients = False
         self._forwarded: dict[str, str] = {}
+        self._line = b""
+        """The command that is worked on."""
         self._answered: deque[tuple[int, Transaction]] = deque()  # and how much input had come by then
         self._budget = CommandBudget()
         self._intake: MessageIntake | None = None
@@ -112,25 +119,49 @@ class Conversation(Connection):
         farewell = None if by_policy and self.mail_session.trusted else self._budget.error(self._allowance)
         if farewell is not None:
             raise GoodbyeError(farewell)
+        if not reply.text.endswith("]"):  # what the pipeline refused has its id, and its story
+            self._note(reply)
         self._say(self._tagged(reply))
 
-    def _say_farewell(self, reply: Reply) -> None:
-        """The last words. A limit that ended the conversation stands in the log, or in a transaction's story."""
-        if reply.code == 421 and reply is not SHUTTING_DOWN and not reply.text.endswith("]"):
-            session = self.mail_session
-            log.info("%s %s client=%s closed: %s", self._id, session.listener, session.client.address, reply)
-        self._say(reply if reply.is_accept else self._tagged(reply))
-
-    def _note(self, line: bytes, reply: Reply) -> None:
-        """Keep a command that was refused for its words, so that the id in the reply leads somewhere."""
-        command = line[:MAX_COMMAND].rstrip().decode("ascii", "backslashreplace")
-        if self._transaction is not None:
+    def _note(self, reply: Reply) -> None:
+        """Keep a command that was refused, so that the id in the reply leads somewhere."""
+        command = showable(self._line)
+        if self._transaction is None:
+            tell(log, "command refused", self._facts(reply, command))
+        elif not self._transaction.events or self._transaction.events[-1].get("reply") != str(reply):
             self._transaction.events.append({"event": "refused", "command": command, "reply": str(reply)})
-        else:
-            session = self.mail_session
-            log.info("%s %s client=%s %s: %s", session.id, session.listener, session.client.address, command, reply)
+
+    def _say_farewell(self, reply: Reply) -> None:
+        """The last words. Those that break the session off stand in the log, under the id in them."""
+        if reply.is_accept:
+            self._say(reply)
+            return
+        self.service.counts.ended_with(reply)
+        tagged = self._tagged(reply)
+        tell(log, "session ended", self._facts(tagged, showable(self._line)))
+        self._say(tagged)
+
+    def _facts(self, reply: Reply, command: str) -> dict[str, str]:
+        session = self.mail_session
+        facts = {
+            "id": self._id,
+            "listener": session.listener,
+            "client": session.client.address or "unknown",
+            "helo": session.helo,
+            "command": command,
+            "reply": str(reply.untagged),
+        }
+        return {key: value for key, value in facts.items() if value}
 
     def _count_idle(self) -> None:
         farewell = self._budget.idle(self._allowance)
         if farewell is not None:
             raise GoodbyeError(farewell)
+
+
+def showable(line: bytes) -> str:
+    """A command line as it may be told: whole, its verb alone, or nothing where it is no command that we know."""
+    verb = line.split(None, 1)[0].upper() if line.strip() else b""
+    if verb not in _SHOWN:
+        return verb.decode() if verb in _NAMED else ""
+    return line[:MAX_COMMAND].rstrip().decode("ascii", "backslashreplace")

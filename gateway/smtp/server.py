@@ -122,6 +122,7 @@ class SmtpServer(ChunkTransfer):
         incoming = self.incoming
         for count in itertools.count(1):
             start = incoming.consumed
+            self._line = b""
             try:
                 line = incoming.take_line() or await self._await_line()
             except LineTooLongError:
@@ -134,12 +135,12 @@ class SmtpServer(ChunkTransfer):
                 self._confirm(start)
             if self._interruption is not None:
                 raise GoodbyeError(self._interruption)
+            self._line = line
             try:
                 following = self._command(line)
                 if following is not None:
                     await following
             except ArgumentError as error:
-                self._note(line, error.reply)
                 self._refuse(error.reply)
             except (GoodbyeError, ClientGoneError):
                 raise

@@ -16,6 +16,7 @@ from gateway.config.listener import ListenerConfig
 from gateway.config.models import LimitsConfig
 from gateway.mail.envelope import Client
 from gateway.mail.reply import Reply
+from gateway.metrics.snapshot import Snapshot
 from gateway.smtp.admission import Admission
 from gateway.smtp.connection import LINGER_SECONDS, NEVER, TLS_FAREWELL_SECONDS
 from gateway.smtp.lmtp import LmtpServer
@@ -82,6 +83,11 @@ class ListenerServer:
     @property
     def running_transactions(self) -> int:
         return sum(conversation.processing is not None for conversation in self._conversations)
+
+    def put(self, snapshot: Snapshot) -> None:
+        """Add the numbers of this listener."""
+        self._service.counts.open = self.open_connections
+        self._service.counts.put(snapshot)
 
     def start(self) -> None:
         self._accepting = True
@@ -152,10 +158,11 @@ class ListenerServer:
         service = self._service
         admission = service.connections.admit(client.address, trusted=client.address in service.trusted)
         if isinstance(admission, Reply):
-            log.info("%s: %s: %s", service.listener.name, client.address, admission)
+            service.counts.turned_away(client.address, admission)
             with connection, contextlib.suppress(OSError):
                 connection.send(f"{admission}\r\n".encode())
             return
+        service.counts.accepted += 1
         conversation = (LmtpServer if service.listener.protocol == "lmtp" else SmtpServer)(service, client)
         if proxy is not None and header is not None:
             conversation.came_through(proxy.address, header.destination)

@@ -16,6 +16,7 @@ from gateway.config.listener import ListenerConfig
 from gateway.config.models import LimitsConfig
 from gateway.mail.envelope import Client, Session
 from gateway.smtp.admission import ConnectionLimits
+from gateway.smtp.counts import ListenerCounts
 from gateway.smtp.intake import MessageIntake
 from gateway.smtp.limits import UNIX_PEER, Allowance, TrustedPeers
 from gateway.smtp.rates import Rates
@@ -48,6 +49,7 @@ class Service:
         self.offers_tls = listener.tls in ("starttls", "required")
         self.hostname = hostname
         self.pipeline = pipeline
+        self.counts = ListenerCounts(listener.name)
         self.loop = asyncio.get_running_loop()
         self.trusted = TrustedPeers(listener.trusted_peers)
         self.proxies = TrustedPeers(listener.trusted_proxies) if listener.proxy_protocol else None

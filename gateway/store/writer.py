@@ -37,7 +37,7 @@ GATHER_FROM = 4
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What the writer did since it started. `last_error` is None again after the next commit."""
+    """What the writer did since it started. `last_error` is None again after the next commit; `queued` waits now."""
 
     commits: int
     units: int
@@ -45,6 +45,8 @@ class Counters:
     expired: int
     lazy_given_up: int
     last_error: str | None
+    commit_seconds: float = 0.0
+    queued: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -102,13 +104,21 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._connection: Connection | None = None
         self._commits = self._units = self._rollbacks = self._expired = self._lazy_given_up = 0
+        self._commit_seconds = 0.0
         self._last_error: str | None = None
 
     @property
     def counters(self) -> Counters:
         """A snapshot for metrics and doctor."""
         return Counters(
-            self._commits, self._units, self._rollbacks, self._expired, self._lazy_given_up, self._last_error
+            self._commits,
+            self._units,
+            self._rollbacks,
+            self._expired,
+            self._lazy_given_up,
+            self._last_error,
+            self._commit_seconds,
+            len(self._waiting) + len(self._lazy),
         )
 
     def start(self) -> None:
@@ -287,6 +297,7 @@ class Writer:
 
     def _attempt(self, lazy: Sequence[_Lazy], waiting: Sequence[_Waiting]) -> list[list[Any]] | BaseException:
         """One transaction: the results of `waiting`, or what it was rolled back for. Raises _UnreachableError."""
+        began = time.monotonic()
         transaction = self._begin()
         connection = transaction.connection
         try:
@@ -303,6 +314,7 @@ class Writer:
                 raise _UnreachableError(str(failure)) from error
             return failure
         self._commits += 1
+        self._commit_seconds += time.monotonic() - began
         self._units += len(lazy) + len(waiting)
         self._note(None)
         return results

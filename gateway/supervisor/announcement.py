@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from gateway.config.models import Config
+from gateway.config.models import WEB, Config
 from gateway.config.next_hop import MaildirNextHopConfig
 
 _DEMO_DOMAIN = "example.test"
@@ -19,6 +19,8 @@ def listening_lines(config: Config, addresses: Mapping[str, str]) -> Iterator[st
     for listener in config.listeners:
         role = listener.role if listener.role == listener.direction else f"{listener.role}, {listener.direction}"
         yield f"{listener.name:<{width}}  {listener.protocol} on {addresses[listener.name]} ({role})"
+    if config.web.address:
+        yield f"{WEB:<{width}}  http on {addresses[WEB]} (metrics, health)"
     yield f"state in {config.server.state_dir}, database {_without_password(config.store.url)}"
     for name, hop in config.next_hops.items():
         yield f"next hop {name}: " + (

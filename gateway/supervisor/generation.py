@@ -25,13 +25,20 @@ class Generation:
     """The `config.server.workers` SMTP slots and the desk of one configuration."""
 
     def __init__(
-        self, number: int, config: Config, launch: Launch, sockets: ListeningSockets, new_instance: NewInstance
+        self,
+        number: int,
+        config: Config,
+        launch: Launch,
+        sockets: ListeningSockets,
+        new_instance: NewInstance,
+        on_death: Callable[[WorkerRole], None] = lambda role: None,
     ) -> None:
         self.number = number
         self.config = config
         self._launch = launch
         self._sockets = sockets
         self._new_instance = new_instance
+        self._on_death = on_death
         self._slots: list[asyncio.Task[None]] = []
         self._children: dict[str, Child] = {}
         self._stopping = False
@@ -84,7 +91,8 @@ class Generation:
 
     async def _keep(self, name: str, role: WorkerRole, index: int, ready: asyncio.Future[None], first: bool) -> None:
         """Fill one slot until the generation stops."""
-        sockets = self._sockets.of_slot(self.config, index) if role == "smtp" else []
+        of_desk, of_slot = self._sockets.of_desk, self._sockets.of_slot
+        sockets = of_slot(self.config, index) if role == "smtp" else of_desk(self.config)
         dead: tuple[str, ...] = ()
         deaths = 0
         while not self._stopping:
@@ -105,6 +113,7 @@ class Generation:
                 deaths = 1 if lived_long else deaths + 1
                 dead = (child.instance,) if child.is_ready else (*dead, child.instance)
                 log.error("%s (process %d) ended: %s; restarting it", name, child.process.pid, child.last_words())
+                self._on_death(role)
             first = False
             await asyncio.sleep(RESTART_DELAYS_SECONDS[min(deaths, len(RESTART_DELAYS_SECONDS)) - 1])
 

@@ -9,16 +9,35 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.config.addresses import parse_socket_address
-from gateway.config.listener import ListenerConfig
-from gateway.config.models import Config
+from gateway.config.models import WEB, Config
 from gateway.errors import StartupError
 from gateway.supervisor.account import Account
 from gateway.supervisor.holders import holders_of
 
 _BACKLOG = 1024
 _UNIX_MODE = 0o660
+
+
+class Endpoint(NamedTuple):
+    """An address to listen on: a listener's or the web server's, with as many sockets as processes share it."""
+
+    name: str
+    address: str
+    sockets: int
+
+    @property
+    def label(self) -> str:
+        """How messages to a person name it."""
+        return "web.address" if self.name == WEB else f'listener "{self.name}"'
+
+
+def endpoints(config: Config) -> list[Endpoint]:
+    """Every address that `config` wants to listen on."""
+    found = [Endpoint(one.name, one.address, config.server.workers) for one in config.listeners]
+    return [*found, Endpoint(WEB, config.web.address, 1)] if config.web.address else found
 
 
 @dataclass(slots=True)
@@ -54,8 +73,8 @@ class ListeningSockets:
         """Bind what `config` wants and is not bound yet. Raises `StartupError`; then nothing has changed."""
         before = {key: len(bound.sockets) for key, bound in self._bound.items()}
         try:
-            for listener in config.listeners:
-                self._open_one(listener, config.server.workers, account)
+            for endpoint in endpoints(config):
+                self._open_one(endpoint, account)
             self._check_inherited(config)
         except BaseException:
             self._shrink(before)
@@ -64,22 +83,27 @@ class ListeningSockets:
     def retain(self, config: Config) -> None:
         """Close what `config` no longer wants."""
         wanted: dict[str, int] = {}
-        for listener in config.listeners:
-            bound = self._bound[_key(listener)]
-            wanted[_key(listener)] = len(bound.sockets) if bound.shared else config.server.workers
+        for endpoint in endpoints(config):
+            bound = self._bound[_key(endpoint)]
+            wanted[_key(endpoint)] = len(bound.sockets) if bound.shared else endpoint.sockets
         self._shrink(wanted)
 
     def of_slot(self, config: Config, slot: int) -> list[tuple[str, socket.socket]]:
         """(listener's name, socket) for the worker in `slot`, counted from 0."""
         found = []
-        for listener in config.listeners:
-            bound = self._bound[_key(listener)]
-            found.append((listener.name, bound.sockets[0 if bound.shared else slot]))
+        for endpoint in endpoints(config):
+            if endpoint.name != WEB:
+                bound = self._bound[_key(endpoint)]
+                found.append((endpoint.name, bound.sockets[0 if bound.shared else slot]))
         return found
+
+    def of_desk(self, config: Config) -> list[tuple[str, socket.socket]]:
+        """As `of_slot`, for the desk: the web server's socket, if there is one."""
+        return [(one.name, self._bound[_key(one)].sockets[0]) for one in endpoints(config) if one.name == WEB]
 
     def addresses(self, config: Config) -> dict[str, str]:
         """Where each listener really listens, as the configuration would write it; port 0 has become a number."""
-        return {listener.name: self._bound[_key(listener)].address for listener in config.listeners}
+        return {endpoint.name: self._bound[_key(endpoint)].address for endpoint in endpoints(config)}
 
     def close(self) -> None:
         for bound in self._bound.values():
@@ -88,7 +112,7 @@ class ListeningSockets:
             one.close()
         self._bound.clear()
 
-    def _open_one(self, listener: ListenerConfig, workers: int, account: Account | None) -> None:
+    def _open_one(self, listener: Endpoint, account: Account | None) -> None:
         key = _key(listener)
         if listener.name in self._inherited:
             passed = self._inherited[listener.name]
@@ -104,14 +128,14 @@ class ListeningSockets:
         bound = self._bound.setdefault(key, _Bound(listener.address))
         if not bound.sockets:
             _check_free(listener, *parsed)
-        while len(bound.sockets) < workers:
+        while len(bound.sockets) < listener.sockets:
             address = parse_socket_address(bound.address)
             assert isinstance(address, tuple)
             bound.sockets.append(_bind_tcp(listener, *address))
             bound.address = _shown(bound.sockets[0])
 
     def _check_inherited(self, config: Config) -> None:
-        names = [listener.name for listener in config.listeners]
+        names = [endpoint.name for endpoint in endpoints(config)]
         for name in self._inherited:
             if name not in names:
                 raise StartupError(
@@ -127,7 +151,7 @@ class ListeningSockets:
                 bound.sockets.pop().close()
 
 
-def _key(listener: ListenerConfig) -> str:
+def _key(listener: Endpoint) -> str:
     """What tells bound sockets apart. Port 0 is another port for each listener that asks for it."""
     return f"{listener.name} {listener.address}" if listener.address.endswith(":0") else listener.address
 
@@ -139,17 +163,17 @@ def _shown(bound: socket.socket) -> str:
     return f"[{host}]:{port}" if bound.family == socket.AF_INET6 else f"{host}:{port}"
 
 
-def _tcp_address(listener: ListenerConfig, host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
+def _tcp_address(listener: Endpoint, host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except socket.gaierror as error:
         raise StartupError(
-            f'listener "{listener.name}": the host name {host!r} has no address ({error.strerror}); write an IP address'
+            f"{listener.label}: the host name {host!r} has no address ({error.strerror}); write an IP address"
         ) from None
     return family, (str(address[0]), int(address[1]))
 
 
-def _check_free(listener: ListenerConfig, host: str, port: int) -> None:
+def _check_free(listener: Endpoint, host: str, port: int) -> None:
     """Fail when anybody listens there. SO_REUSEPORT alone would let two gateways share the port in silence."""
     if port == 0:
         return
@@ -158,7 +182,7 @@ def _check_free(listener: ListenerConfig, host: str, port: int) -> None:
         _bind(listener, probe, address)
 
 
-def _bind_tcp(listener: ListenerConfig, host: str, port: int) -> socket.socket:
+def _bind_tcp(listener: Endpoint, host: str, port: int) -> socket.socket:
     family, address = _tcp_address(listener, host, port)
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -171,14 +195,14 @@ def _bind_tcp(listener: ListenerConfig, host: str, port: int) -> socket.socket:
     return bound
 
 
-def _bind(listener: ListenerConfig, one: socket.socket, address: tuple[str, int]) -> None:
+def _bind(listener: Endpoint, one: socket.socket, address: tuple[str, int]) -> None:
     one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if one.family == socket.AF_INET6:
         one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     try:
         one.bind(address)
     except OSError as error:
-        raise StartupError(f'listener "{listener.name}": {_tcp_problem(error, listener.address, *address)}') from None
+        raise StartupError(f"{listener.label}: {_tcp_problem(error, listener.address, *address)}") from None
 
 
 def _tcp_problem(error: OSError, shown: str, host: str, port: int) -> str:
@@ -195,8 +219,8 @@ def _tcp_problem(error: OSError, shown: str, host: str, port: int) -> str:
     return f"{shown}: {error.strerror}"
 
 
-def _bind_unix(listener: ListenerConfig, path: Path, account: Account | None) -> socket.socket:
-    where = f'listener "{listener.name}"'
+def _bind_unix(listener: Endpoint, path: Path, account: Account | None) -> socket.socket:
+    where = listener.label
     try:
         _remove_stale(where, path)
         bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -74,10 +74,10 @@ class StateDirectory:
             _close(held)
             raise
 
-    def publish(self, listeners: dict[str, str]) -> None:
-        """Write down who runs and where it listens (`running.json`), for `stellwerk send` and `doctor`.
+    def publish(self, listeners: dict[str, str], counts: dict[str, float] | None = None) -> None:
+        """Write down who runs and where it listens (`running.json`), for `stellwerk send`, `doctor` and the desk.
 
-        Raises `StartupError` when the directory takes no file.
+        `counts`: what the supervisor counted, for metrics. Raises `StartupError` when the directory takes no file.
         """
         path = self.directory / RUNNING_FILE
         fresh = path.with_suffix(".new")
@@ -86,7 +86,8 @@ class StateDirectory:
             with fresh.open("x") as file:
                 # The directory is private; in it, whoever workers run as may read who runs.
                 os.fchmod(file.fileno(), 0o644)
-                json.dump({"process": os.getpid(), "boot": self.boot, "listeners": listeners}, file)
+                who = {"process": os.getpid(), "boot": self.boot, "listeners": listeners}
+                json.dump({**who, **(counts or {})}, file)
             fresh.replace(path)
         except OSError as error:
             raise StartupError(

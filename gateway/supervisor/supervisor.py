@@ -8,6 +8,8 @@ import logging
 import os
 import resource
 import signal
+import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,12 @@ from gateway.certificates import read_certificates
 from gateway.config.models import Config
 from gateway.config.reading import load
 from gateway.errors import ConfigError, StartupError, StellwerkError
+from gateway.logs import start_logging
 from gateway.supervisor import systemd
 from gateway.supervisor.account import Account, account_of_workers
 from gateway.supervisor.announcement import listening_lines
 from gateway.supervisor.child import Child, Launch
-from gateway.supervisor.description import STOP_GRACE_SECONDS
+from gateway.supervisor.description import STOP_GRACE_SECONDS, WorkerRole
 from gateway.supervisor.generation import Generation
 from gateway.supervisor.sockets import ListeningSockets
 from gateway.supervisor.state import StateDirectory
@@ -48,6 +51,9 @@ class Supervisor:
         self._numbers = itertools.count(1)
         self._instances = itertools.count(1)
         self._draining: set[asyncio.Task[None]] = set()
+        self._deaths: Counter[WorkerRole] = Counter()
+        self._reloads_failed = 0
+        self._started = time.time()
         self._reload = asyncio.Event()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -77,7 +83,7 @@ class Supervisor:
         await _check(launch, self._new_instance())
         self._sockets.open(config, account)
         addresses = self._sockets.addresses(config)
-        self._state.publish(addresses)
+        self._publish(config)
         for line in listening_lines(config, addresses):
             self._say(line)
         self._generation = self._new_generation(config, launch)
@@ -111,19 +117,36 @@ class Supervisor:
             log.error("reload: the new configuration is not taken, the old one serves on")
             for line in str(error).splitlines():
                 log.error("reload: %s", line)
+            self._reloads_failed += 1
+            self._publish_again(old.config)
         else:
             self._generation = new
-            logging.getLogger().setLevel(config.log.level.upper())
+            start_logging(config.log.level, config.log.format)
             log.info("reload: generation %d took over", new.number)
             task = asyncio.create_task(self._retire(old))
             self._draining.add(task)
             task.add_done_callback(self._draining.discard)
             self._sockets.retain(config)
-            try:
-                self._held_state.publish(self._sockets.addresses(config))
-            except StellwerkError as error:  # the new generation serves already
-                log.warning("reload: %s; `stellwerk send` and `doctor` do not see new addresses", error)
+            self._publish_again(config)
         systemd.notify("READY=1")
+
+    def _publish(self, config: Config) -> None:
+        counts = {"started": self._started, "generation": self._generation.number if self._generation else 1}
+        deaths = {f"{role}_restarts": count for role, count in self._deaths.items()}
+        more = {**counts, **deaths, "reloads_failed": self._reloads_failed}
+        self._held_state.publish(self._sockets.addresses(config), more)
+
+    def _publish_again(self, config: Config) -> None:
+        """The gateway serves already, and goes on when this fails."""
+        try:
+            self._publish(config)
+        except StellwerkError as error:
+            log.warning("%s; `stellwerk send`, `doctor` and the metrics do not see what has changed", error)
+
+    def _count_death(self, role: WorkerRole) -> None:
+        self._deaths[role] += 1
+        if self._generation is not None:
+            self._publish_again(self._generation.config)
 
     async def _start_or_forget(self, new: Generation, old: Generation) -> None:
         try:
@@ -172,7 +195,8 @@ class Supervisor:
         return True
 
     def _new_generation(self, config: Config, launch: Launch) -> Generation:
-        generation = Generation(next(self._numbers), config, launch, self._sockets, self._new_instance)
+        number = next(self._numbers)
+        generation = Generation(number, config, launch, self._sockets, self._new_instance, self._count_death)
         self._generations.add(generation)
         return generation
 

@@ -29,6 +29,7 @@ from gateway.trace import (
     purge,
     session_json,
 )
+from gateway.trace_line import MAX_TOLD, together
 from tests.core.gateways import HELLO, NOW, plugin, running, session
 
 ANNA = "anna@example.test"
@@ -96,10 +97,32 @@ async def test_one_log_line_a_transaction(tmp_path: Path, caplog: pytest.LogCapt
         async with running(tmp_path) as gateway:
             sent = await gateway.send(ANNA, sender="")
     (record,) = [record for record in caplog.records if record.name == "stellwerk.mail"]
-    assert record.getMessage() == (
-        f"{sent.transaction.id} mx client=192.0.2.7 from=<> to=<anna@example.test> size={len(HELLO)} "
-        f"reply=250 2.0.0 queued [{sent.transaction.id}]"
-    )
+    assert record.getMessage() == "message"
+    told = dict(record.__dict__["fields"])
+    assert set(told.pop("seconds")) == {"receive", "plan", "commit", "deliver", "total"}
+    assert told == {
+        "id": sent.transaction.id,
+        "session": "s1",
+        "verdict": "accepted",
+        "listener": "mx",
+        "client": "192.0.2.7",
+        "helo": "client.test",
+        "sender": "",
+        "recipients": [{"reply": "250 2.0.0 queued", "to": ["anna@example.test"]}],
+        "size": len(HELLO),
+        "reply": "250 2.0.0 queued",
+        "deliveries": [{"via": "mail", "state": "done", "reply": "250 2.0.0 queued", "to": ["anna@example.test"]}],
+    }
+
+
+async def test_the_line_groups_recipients_by_what_they_heard_and_has_a_bound() -> None:
+    pairs = [(f"reply {number % 2}", f"a{number}@example.test") for number in range(200)]
+    even, odd = together(pairs)
+    assert even[0] == "reply 0"
+    assert even[1][:2] == ["a0@example.test", "a2@example.test"]
+    assert len(odd[1]) == MAX_TOLD
+    assert odd[2] == {"left_out": 50}
+    assert len(together((f"reply {number}", "x") for number in range(200))) == MAX_TOLD
 
 
 OUTCOMES = [

@@ -1,0 +1,70 @@
+"""What `stellwerk doctor` learns from the running gateway itself, by its `/healthz`. It blocks: it is for a thread."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from gateway.config.addresses import is_loopback, parse_socket_address
+from gateway.config.models import WEB, Config
+from gateway.findings import Found, failed, ok, warning
+from gateway.supervisor.state import running
+
+_SECONDS = 10.0
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a TCP or a UNIX socket."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__("localhost", timeout=_SECONDS)
+        self._address = parse_socket_address(address)
+
+    def connect(self) -> None:
+        if isinstance(self._address, Path):
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.settimeout(_SECONDS)
+            self.sock.connect(str(self._address))
+        else:
+            self.sock = socket.create_connection(self._address, _SECONDS)
+
+
+def web_findings(config: Config) -> list[Found]:
+    """Each check of `/healthz` that is not right; nothing when there is no web server or no gateway runs."""
+    return list(_findings(config))
+
+
+def _findings(config: Config) -> Iterator[Found]:
+    address = config.web.address
+    if not address:
+        return
+    if not is_loopback(address):
+        yield warning(
+            f"web.address {address} can be reached from other hosts, and nobody is asked who they are; set a loopback "
+            "address, or let a firewall admit the monitoring only"
+        )
+    state = running(config.server.state_dir)
+    if state is None:
+        return
+    address = str(state["listeners"].get(WEB, address))
+    connection = _Connection(address)
+    try:
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        checks = json.loads(answer.read())["checks"]
+    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+        yield failed(f"/healthz at {address} does not answer ({error}) though the gateway runs; look at its log")
+        return
+    finally:
+        connection.close()
+    for check in checks:
+        said = f"the running gateway says: {check['check']}: {check['seen']}"
+        if check["status"] == "ok":
+            continue
+        text = f"{said}; {check.get('do', '')}"
+        yield failed(text) if check["status"] == "failed" else warning(text)
+    if answer.status == http.client.OK:
+        yield ok(f"/healthz at {address} says that this node is well")

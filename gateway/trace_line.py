@@ -1,0 +1,64 @@
+"""The fields of a transaction's log line. No content of the message stands in them: no subject, no body, no header."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gateway.metrics.transactions import verdict_of
+
+if TYPE_CHECKING:
+    from gateway.trace import Story
+
+MAX_TOLD = 50
+
+
+def transaction_fields(story: Story, sender: str, refused: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One line a transaction: who, to whom, what they heard, what the next hops said, how long it took.
+
+    `refused`: the events of recipients refused at RCPT. Empty fields are left out, the sender's apart: empty, it is the
+    null sender.
+    """
+    transaction = story.transaction
+    session, client = transaction.session, transaction.session.client
+    mark = f" [{transaction.id}]"
+    recipients = [
+        (str(recipient.address), str(reply).removesuffix(mark))
+        for recipient, reply in zip(transaction.recipients, story.replies, strict=False)
+    ] or [(str(recipient.address), "") for recipient in transaction.recipients]
+    recipients += [(str(event["recipient"]), str(event["reply"])) for event in refused]
+    steps = [(str(step["to"]), (step["via"], step["state"], step["reply"])) for step in story.steps if step["via"]]
+    fields = {
+        "id": transaction.id,
+        "session": session.id,
+        "verdict": verdict_of(story.reply),
+        "listener": session.listener,
+        "client": client.address or "unknown",
+        "helo": client.helo or session.helo,
+        "tls": session.tls,
+        "queue_id": client.ident,
+        "sender": sender,
+        "recipients": [
+            {"reply": reply, "to": to, **more} for reply, to, more in together((reply, to) for to, reply in recipients)
+        ],
+        "size": story.size,
+        "reply": "" if story.reply is None else str(story.reply).removesuffix(mark),
+        "deliveries": [
+            {"via": via, "state": state, "reply": reply, "to": to, **more}
+            for (via, state, reply), to, more in together((said, to) for to, said in steps)
+        ],
+        "tags": dict(transaction.tags),
+        "seconds": story.seconds(),
+    }
+    return {key: value for key, value in fields.items() if value or key in {"sender", "size"}}
+
+
+def together(pairs: Iterable[tuple[Any, str]]) -> list[tuple[Any, list[str], dict[str, int]]]:
+    """(what was said, to whom, `left_out` when they are too many) for (what was said, to one) pairs."""
+    found: dict[Any, list[str]] = {}
+    for said, to in pairs:
+        found.setdefault(said, []).append(to)
+    return [
+        (said, to[:MAX_TOLD], {"left_out": len(to) - MAX_TOLD} if len(to) > MAX_TOLD else {})
+        for said, to in list(found.items())[:MAX_TOLD]
+    ]
