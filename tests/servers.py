@@ -31,6 +31,7 @@ SERVERS: Mapping[str, Server] = {
     "dovecot-lmtpd": Server("/usr/lib/dovecot/lmtp", "dovecot-lmtpd"),
     "rspamd": Server("rspamd", "rspamd"),
     "opendkim": Server("opendkim", "opendkim"),
+    "promtool": Server("promtool", "prometheus"),
     "systemd-analyze": Server("systemd-analyze", "systemd"),
 }
 
