@@ -19,10 +19,11 @@ from gateway.log_writer import LineWriter
 LogFormat = Literal["text", "json"]
 
 MAX_LINE_CHARACTERS = 16_384
-MAX_VALUE_CHARACTERS = 1_000
+MAX_VALUE_CHARACTERS = 1_500
 _CUT = "... (cut)"
 # No space, quote, equals sign or bracket, and nothing that could steer a terminal.
-_PLAIN = re.compile(r"[!#-<>-Z^-z|~]+")
+_is_plain = re.compile(rf"[!#-<>-Z^-z|~]{{1,{MAX_VALUE_CHARACTERS}}}").fullmatch
+_needs_no_escape = re.compile(rf"[ !#-\[\]-~]{{0,{MAX_VALUE_CHARACTERS}}}").fullmatch
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 _encode_ascii = json.JSONEncoder(separators=(",", ":"), default=str).encode
 # The numbers of sd-daemon(3).
@@ -72,10 +73,16 @@ class OneLineFormatter(logging.Formatter):
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, str) and len(value) <= MAX_VALUE_CHARACTERS and _PLAIN.fullmatch(value):
-        return value
-    text = _encode(_capped(value))
-    return text if text.isprintable() else _encode_ascii(_capped(value))
+    if isinstance(value, str):
+        if _is_plain(value):
+            return value
+        if _needs_no_escape(value):
+            return f'"{value}"'
+    text = _encode(value)
+    if len(text) > MAX_VALUE_CHARACTERS:  # where the whole is short, so is every text in it
+        value = _capped(value)
+        text = _encode(value)
+    return text if text.isprintable() else _encode_ascii(value)
 
 
 def _cut(text: str) -> str:
@@ -96,8 +103,8 @@ def _capped(value: Any) -> Any:
 class JsonFormatter(logging.Formatter):
     """One JSON object a line, in ASCII: `time` (RFC 3339, UTC), `level`, `logger`, `process`, `event`, the fields.
 
-    A line without fields has `message` instead of `event`. Fields that make a line too long are left out and named in
-    `cut`.
+    A line without fields has `message` instead of `event`. No field replaces one of these. Fields that make a line too
+    long are left out and named in `cut`.
     """
 
     def __init__(self, *, in_journal: bool = False) -> None:
@@ -106,26 +113,32 @@ class JsonFormatter(logging.Formatter):
         self._second = (0, "")
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = getattr(record, "fields", None)
+        fields = getattr(record, "fields", None) or {}
         line: dict[str, Any] = {
             "time": self._time(record),
             "level": record.levelname.lower(),
             "logger": record.name,
             "process": record.process,
-            "message" if fields is None else "event": _sound(record.getMessage()),
+            "event" if fields else "message": record.getMessage(),
         }
-        if fields:
-            line |= {key: _sound(value) for key, value in fields.items() if key not in line}
         if record.exc_info and record.exc_info[0] is not None:
             # The end tells where it happened.
             line["traceback"] = _repaired(self.formatException(record.exc_info))[-MAX_LINE_CHARACTERS // 2 :]
+        text = _encode_ascii({**line, **fields})
+        if len(text) > MAX_VALUE_CHARACTERS or "\\ud" in text or not line.keys().isdisjoint(fields):
+            text = self._cut(line, fields)
+        return f"<{_PRIORITIES.get(record.levelno, 6)}>{text}" if self._in_journal else text
+
+    def _cut(self, line: dict[str, Any], fields: Fields) -> str:
+        line = {key: value if key == "traceback" else _sound(value) for key, value in line.items()}
+        line |= {key: _sound(value) for key, value in fields.items() if key not in line}
         text = _encode_ascii(line)
         while len(text) > MAX_LINE_CHARACTERS:
             longest = max((key for key in line if key != "cut"), key=lambda key: len(_encode_ascii(line[key])))
             del line[longest]
             line.setdefault("cut", []).append(longest[:100])
             text = _encode_ascii(line)
-        return f"<{_PRIORITIES.get(record.levelno, 6)}>{text}" if self._in_journal else text
+        return text
 
     def _time(self, record: logging.LogRecord) -> str:
         second = int(record.created)

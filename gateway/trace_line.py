@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gateway.metrics.transactions import verdict_of
@@ -22,13 +22,14 @@ def transaction_fields(story: Story, sender: str, refused: Sequence[Mapping[str,
     transaction = story.transaction
     session, client = transaction.session, transaction.session.client
     mark = f" [{transaction.id}]"
-    recipients = [
-        (str(recipient.address), str(reply).removesuffix(mark))
-        for recipient, reply in zip(transaction.recipients, story.replies, strict=False)
-    ] or [(str(recipient.address), "") for recipient in transaction.recipients]
-    recipients += [(str(event["recipient"]), str(event["reply"])) for event in refused]
-    steps = [(str(step["to"]), (step["via"], step["state"], step["reply"])) for step in story.steps if step["via"]]
-    fields = {
+    reply = "" if story.reply is None else str(story.reply).removesuffix(mark)
+    heard = [
+        (reply if each is story.reply else str(each).removesuffix(mark), str(recipient.address))
+        for recipient, each in zip(transaction.recipients, story.replies, strict=False)
+    ] or [("", str(recipient.address)) for recipient in transaction.recipients]
+    heard += [(str(event["reply"]), str(event["recipient"])) for event in refused]
+    steps = [((step["via"], step["state"], step["reply"]), step["to"]) for step in story.steps if step["via"]]
+    fields: dict[str, Any] = {
         "id": transaction.id,
         "session": session.id,
         "verdict": verdict_of(story.reply),
@@ -38,24 +39,24 @@ def transaction_fields(story: Story, sender: str, refused: Sequence[Mapping[str,
         "tls": session.tls,
         "queue_id": client.ident,
         "sender": sender,
-        "recipients": [
-            {"reply": reply, "to": to, **more} for reply, to, more in together((reply, to) for to, reply in recipients)
-        ],
+        "recipients": [{"reply": said, "to": to, **more} for said, to, more in together(heard)],
         "size": story.size,
-        "reply": "" if story.reply is None else str(story.reply).removesuffix(mark),
+        "reply": reply,
         "deliveries": [
-            {"via": via, "state": state, "reply": reply, "to": to, **more}
-            for (via, state, reply), to, more in together((said, to) for to, said in steps)
+            {"via": via, "state": state, "reply": said, "to": to, **more}
+            for (via, state, said), to, more in together(steps)
         ],
         "tags": dict(transaction.tags),
         "seconds": story.seconds(),
     }
-    return {key: value for key, value in fields.items() if value or key in {"sender", "size"}}
+    return {key: value for key, value in fields.items() if value or key == "sender" or key == "size"}
 
 
-def together(pairs: Iterable[tuple[Any, str]]) -> list[tuple[Any, list[str], dict[str, int]]]:
+def together(pairs: Sequence[tuple[Any, str]]) -> list[tuple[Any, list[str], dict[str, int]]]:
     """(what was said, to whom, `left_out` when they are too many) for (what was said, to one) pairs."""
     found: dict[Any, list[str]] = {}
+    if len(pairs) == 1:
+        return [(pairs[0][0], [pairs[0][1]], {})]
     for said, to in pairs:
         found.setdefault(said, []).append(to)
     return [

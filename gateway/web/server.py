@@ -60,12 +60,15 @@ class WebServer:
     async def _serve(self) -> None:
         """A server that fails is started anew: monitoring that needs a restart of the gateway is worth little."""
         while True:
-            self._server = _Server(_settings(self._app))
-            try:
-                await self._server.serve(sockets=[self._socket.dup()])
-                return
-            except (Exception, SystemExit) as error:
-                log.error("the web server failed, starting it anew", exc_info=error)
+            self._server = server = _Server(_settings(self._app))
+            with self._socket.dup() as sock:
+                try:
+                    await server.serve(sockets=[sock])
+                    return
+                except (Exception, SystemExit) as error:
+                    log.error("the web server failed, starting it anew", exc_info=error)
+                finally:
+                    server.stop_accepting()
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _read_backlog(self) -> None:
@@ -79,6 +82,11 @@ class WebServer:
 
 class _Server(uvicorn.Server):
     """Signals are the worker's."""
+
+    def stop_accepting(self) -> None:
+        """What uvicorn does itself at an orderly end."""
+        for one in getattr(self, "servers", []):
+            one.close()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

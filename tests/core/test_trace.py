@@ -122,7 +122,7 @@ async def test_the_line_groups_recipients_by_what_they_heard_and_has_a_bound() -
     assert even[1][:2] == ["a0@example.test", "a2@example.test"]
     assert len(odd[1]) == MAX_TOLD
     assert odd[2] == {"left_out": 50}
-    assert len(together((f"reply {number}", "x") for number in range(200))) == MAX_TOLD
+    assert len(together([(f"reply {number}", "x") for number in range(200)])) == MAX_TOLD
 
 
 OUTCOMES = [
