@@ -35,7 +35,6 @@ from gateway.config.problems import (
 from gateway.config.section import FilePath, Networks, Section
 from gateway.mail.address import AddressError, normalise_domain
 
-
 WEB = "web"
 """The web server's name where listeners are named: in running.json, and as FileDescriptorName= of a systemd socket."""
 

@@ -71,6 +71,8 @@ class Failover:
         self._one_login = asyncio.Lock()
         self._resolved: dict[HopAddress, int] = dict.fromkeys(self._addresses, 1)
         self.choices = len(self._resolved)
+        self.is_down = False
+        """Whether the last attempt found no endpoint that gives a connection."""
         self._of: WeakKeyDictionary[Connection, Endpoint] = WeakKeyDictionary()
 
     async def open(self, until: float) -> Connection:
@@ -98,6 +100,7 @@ class Failover:
                 failures.append((str(endpoint), copy(trouble.error)))
             elif connection := await self._try(endpoint, until, failures):
                 return connection
+        self.is_down = True
         raise _all_of(failures)
 
     def blame(self, connection: Connection, cause: str) -> None:
@@ -210,6 +213,7 @@ class Failover:
         self._troubles[endpoint] = _Trouble(copy(error), now + self._cool_down_seconds)
 
     def _recovered(self, endpoint: Endpoint) -> None:
+        self.is_down = False
         if self._troubles.pop(endpoint, None) is not None:
             log.info("next hop %s (%s) answers again", self._name, endpoint)
 

@@ -114,7 +114,7 @@ class SmtpNextHop:
 
     def connection_state(self) -> tuple[int, int, bool]:
         """Connections in use and at rest, and whether the last attempt to make one failed. For metrics."""
-        return self._pool.lent, self._pool.idle, self._down
+        return self._pool.lent, self._pool.idle, self._failover.is_down
 
     async def probe(self) -> str | None:
         """See `NextHop.probe`. It answers when one of its addresses does."""
