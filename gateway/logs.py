@@ -190,6 +190,12 @@ def dropped_lines() -> int:
     return 0 if _writer is None else _writer.dropped
 
 
+def flush_logging() -> None:
+    """Wait, not for ever, until what was logged is written: what is printed next is to stand behind it. Blocks."""
+    if _writer is not None:
+        _writer.flush()
+
+
 def start_logging(level: str, form: LogFormat = "text") -> None:
     """Send everything from `level` (debug, info, warning, error) upwards to standard error. May be called again."""
     global _writer  # noqa: PLW0603 - there is one standard error

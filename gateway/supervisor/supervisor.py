@@ -18,7 +18,7 @@ from gateway.certificates import read_certificates
 from gateway.config.models import Config
 from gateway.config.reading import load
 from gateway.errors import ConfigError, StartupError, StellwerkError
-from gateway.logs import start_logging
+from gateway.logs import flush_logging, start_logging
 from gateway.supervisor import systemd
 from gateway.supervisor.account import Account, account_of_workers
 from gateway.supervisor.announcement import listening_lines
@@ -75,6 +75,7 @@ class Supervisor:
                 await self._serve()
         finally:
             await self._shut_down()
+            flush_logging()
 
     async def _start(self, config: Config) -> None:
         account = _account(config)
