@@ -164,14 +164,17 @@ def is_alive(process: int) -> bool:
     return state != "Z"
 
 
+def say(line: str) -> None:
+    """Print in one write: log lines come from a thread of their own."""
+    print(f"{line}\n", end="", flush=True)
+
+
 def main() -> None:
     start_logging("debug")
 
     async def run() -> None:
-        supervisor = Supervisor(
-            Path(sys.argv[1]), lambda line: print(line, flush=True), "tests.core.supervisor.stand_in"
-        )
-        await supervisor.run(lambda config: print("ready", flush=True))
+        supervisor = Supervisor(Path(sys.argv[1]), say, "tests.core.supervisor.stand_in")
+        await supervisor.run(lambda config: say("ready"))
 
     try:
         asyncio.run(run())
