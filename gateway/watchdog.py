@@ -65,6 +65,7 @@ class Watchdog(threading.Thread):
     def _end(self) -> NoReturn:
         log.critical("the event loop stood still for %g seconds in %s; ending this process: %s", self._limit,
                      *self._what_runs())  # fmt: skip
+        logging.shutdown()
         os._exit(EXIT_STATUS)
 
     def _what_runs(self) -> tuple[str, str]:

@@ -45,17 +45,17 @@ class ChunkTransfer(MessageTransfer):
         """BDAT: `line` is the command, the octets of the chunk follow."""
         chunk = read_chunk(line) if line.endswith(b"\r\n") or self.service.normalises_newlines else None
         if not self.service.listener.chunking:
-            raise self._out_of_step(line, NOT_IMPLEMENTED)
+            raise self._out_of_step(NOT_IMPLEMENTED)
         if chunk is None:
             raise self._out_of_step(
-                line, BAD_ARGUMENT.says("expected BDAT, the number of octets that follow, and maybe LAST")
+                BAD_ARGUMENT.says("expected BDAT, the number of octets that follow, and maybe LAST")
             )
         if chunk.size < _WORTH_A_COMMAND and not chunk.last:
             self._count_idle()
         await self._in_step(self._take(chunk))
 
-    def _out_of_step(self, line: bytes, reply: Reply) -> GoodbyeError:
-        self._note(line, reply)
+    def _out_of_step(self, reply: Reply) -> GoodbyeError:
+        self._note(reply)
         return GoodbyeError(reply)
 
     async def _take(self, chunk: Chunk) -> None:
