@@ -42,7 +42,7 @@ _FAMILIES = (
     Family("stellwerk_connections_open", "gauge", ("listener",), "Connections of clients that are open now."),
     Family("stellwerk_connections_accepted", "counter", ("listener",), "Connections that were let in."),
     Family("stellwerk_connections_refused", "counter", ("listener", "reason"),
-           "Connections that were turned away at once, for a limit."),
+           "Connections that were turned away at once: limit, proxy."),
     Family("stellwerk_sessions_ended", "counter", ("listener", "reason"), "Sessions that the gateway broke off."),
     Family("stellwerk_plugin_calls", "counter", ("plugin", "hook"), "Calls of a plugin's hook."),
     Family("stellwerk_plugin_failures", "counter", ("plugin", "hook"),

@@ -55,7 +55,8 @@ class ChunkTransfer(MessageTransfer):
         await self._in_step(self._take(chunk))
 
     def _out_of_step(self, reply: Reply) -> GoodbyeError:
-        self._note(reply)
+        if self._transaction is not None:  # its story tells too; without one the farewell's line is all
+            self._note(reply)
         return GoodbyeError(reply)
 
     async def _take(self, chunk: Chunk) -> None:

@@ -146,6 +146,7 @@ class ListenerServer:
     def _turn_away(self, connection: socket.socket, peer: Client, why: str) -> None:
         """Without a word: who comes here by mistake or by stealth is not to learn what listens."""
         connection.close()
+        self._service.counts.refused["proxy"] += 1
         log.info("%s: %s: closed, %s", self._service.listener.name, peer.address, why)
 
     def _admit(
