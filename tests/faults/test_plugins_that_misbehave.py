@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.logs import OneLineFormatter
+from gateway.logs import MAX_LINE_CHARACTERS, OneLineFormatter
 from gateway.testing import Sink, StartGateway, StartProcess, message
 
 GIBIBYTE = 1 << 30
@@ -152,7 +152,7 @@ def test_g12_a_plugin_that_prints_and_logs_the_body(
     assert "\n" not in line
     assert "\x1b" not in line
     assert line.endswith("... (cut)")
-    assert len(line) < 8300
+    assert len(line) == MAX_LINE_CHARACTERS + len("... (cut)")
     assert "WARNING stellwerk.plugin.chatty[" in line, "the log says who wrote it"
     assert "printed: hello" in capsys.readouterr().out
 
