@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-# What Postfix and the gateway may put in front of a message; anything else on top is a fault.
-_TRACE_FIELDS = re.compile(rb"(?:Return-Path|X-Original-To|Delivered-To|Received|X-Stellwerk-[\w-]+)\Z")
+# What Postfix, its milter and the gateway may put in front of a message; anything else on top is a fault.
+_TRACE_FIELDS = re.compile(
+    rb"(?:Return-Path|X-Original-To|Delivered-To|Received|Authentication-Results|X-Stellwerk-[\w-]+)\Z"
+)
 
 
 def message(number: int = 1, *, body: bytes = b"hello\r\n") -> bytes:
