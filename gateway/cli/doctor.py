@@ -24,8 +24,8 @@ def doctor(config_path: Path, as_json: bool) -> None:
     """
     config = read_config(config_path)
     # Imported only now, since a wrong configuration should be told at once.
-    from gateway.doctor import become_workers_user, examine
-    from gateway.doctor_certificates import certificate_findings
+    from gateway.doctor.certificates import certificate_findings
+    from gateway.doctor.checks import become_workers_user, examine
 
     # What a check finds is its own line; the log's would stand between them.
     logging.getLogger().addHandler(logging.NullHandler())

@@ -104,7 +104,7 @@ class Dialogue:
 
     def encrypt(self) -> None:
         """Begin TLS. Who answers at the gateway's own address needs no proof. Raises `StellwerkError`."""
-        from gateway.doctor_certificates import careless_context
+        from gateway.doctor.certificates import careless_context
 
         self._lines.close()
         try:

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from gateway.config import read
-from gateway.doctor import Finding, examine
-from gateway.doctor_certificates import certificate_findings
+from gateway.doctor.certificates import certificate_findings
+from gateway.doctor.checks import Finding, examine
 from gateway.testing.dns_server import DnsServer
 from tests.certificates import authority
 from tests.core.as_nobody import as_nobody, let_everybody_into
@@ -104,13 +104,13 @@ MB = 1_000_000
 async def test_free_space(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, status: str, expected: str
 ) -> None:
-    monkeypatch.setattr("gateway.doctor_files.free_bytes", lambda path: (free, True))
+    monkeypatch.setattr("gateway.doctor.files.free_bytes", lambda path: (free, True))
     text = texts(await findings(tmp_path), status, "space")
     assert text.startswith(f"{tmp_path} (state_dir, spool, database, next hop mail) {expected}")
 
 
 async def test_no_inodes_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.doctor_files.free_bytes", lambda path: (9000 * MB, False))
+    monkeypatch.setattr("gateway.doctor.files.free_bytes", lambda path: (9000 * MB, False))
     assert "has no inode left for another file" in texts(await findings(tmp_path), "failed", "space")
 
 
@@ -118,7 +118,7 @@ async def test_a_secret_that_this_user_cannot_read(tmp_path: Path, monkeypatch: 
     (tmp_path / "state/spool").mkdir(parents=True)
     (tmp_path / "state").chmod(0o700)
     (tmp_path / "state/secret").write_text("00" * 32)
-    monkeypatch.setattr("gateway.doctor_files.secret_problem", _refused)
+    monkeypatch.setattr("gateway.doctor.files.secret_problem", _refused)
     found = await findings(tmp_path)
     assert "cannot read" in texts(found, "failed", "state")
     assert f"{tmp_path}/state/secret" in texts(found, "failed", "state")
@@ -155,7 +155,7 @@ def test_what_workers_may_not_write(tmp_path: Path) -> None:
 def test_root_becomes_the_workers_user(tmp_path: Path) -> None:
     config = read(CONFIG.format(directory=tmp_path).replace("[server]", '[server]\nuser = "nobody"'))
     script = (
-        "import os, sys; from gateway.config import read; from gateway.doctor import become_workers_user\n"
+        "import os, sys; from gateway.config import read; from gateway.doctor.checks import become_workers_user\n"
         "from gateway.errors import StellwerkError\n"
         "try: become_workers_user(read(sys.stdin.read()))\n"
         "except StellwerkError as error: print(error, file=sys.stderr)\n"

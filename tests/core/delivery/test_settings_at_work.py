@@ -10,7 +10,7 @@ import pytest
 from gateway.app import Gateway, next_hops
 from gateway.config import read
 from gateway.delivery.transport import Outcome
-from gateway.doctor import examine
+from gateway.doctor.checks import examine
 from gateway.errors import StartupError
 from gateway.testing.sink import KEYWORDS, Sink
 from tests.core.delivery.batches import batch, soon

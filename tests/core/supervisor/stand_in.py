@@ -15,7 +15,7 @@ import time
 from gateway.config import Config
 from gateway.errors import ConfigError, StartupError
 from gateway.supervisor.description import WorkerDescription
-from gateway.worker_process import run_worker
+from gateway.worker.process import run_worker
 
 
 class StandIn:

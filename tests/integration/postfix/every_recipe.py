@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 
 from gateway.config import read
-from gateway.doctor_postfix import postfix_findings
+from gateway.doctor.postfix import postfix_findings
 from tests.integration.postfix.instance import RemoteClient
 from tests.integration.postfix.messages import assert_untouched, message
 from tests.integration.postfix.recipe_pair import RecipePair, transaction_id

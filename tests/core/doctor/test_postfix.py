@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gateway.config import read
-from gateway.doctor_postfix import postfix_findings
-from gateway.findings import Found
+from gateway.doctor.findings import Found
+from gateway.doctor.postfix import postfix_findings
 
 CONFIG = """\
 [[listener]]
@@ -105,7 +105,7 @@ async def test_postfix_that_has_nothing_to_do_with_us(tmp_path: Path, monkeypatc
 
 async def test_host_without_postfix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("gateway.doctor_postfix._SERVERS_PATH", str(tmp_path))
+    monkeypatch.setattr("gateway.doctor.postfix._SERVERS_PATH", str(tmp_path))
     config = read(CONFIG.format(filter="127.0.0.1:10024"))
     assert [one async for one in postfix_findings(config)] == []
 

@@ -1,8 +1,4 @@
-"""The worker: `python -m gateway.worker`, started by the supervisor only, which tells it what to be.
-
-Roles: `smtp` takes mail on the sockets it inherits, `desk` does background work, `check` only tells whether the
-configuration is right. Heartbeat, watchdog and signals are `worker_process`'s.
-"""
+"""What a worker does by its role: take mail, do background work, or only check a configuration."""
 
 from __future__ import annotations
 
@@ -14,13 +10,12 @@ from gateway.app import Gateway, Identity
 from gateway.certificates import check_certificates, server_context
 from gateway.checking import check_plugins, check_spool, check_store_files
 from gateway.config.models import Config
-from gateway.hooks.runner import running_in
 from gateway.metrics.board import clear_old, directory
 from gateway.metrics.process import start_metrics
 from gateway.smtp.serving import ListenerServer, serve
 from gateway.supervisor.description import WorkerDescription
 from gateway.web.server import WebServer
-from gateway.worker_process import Work, run_worker
+from gateway.worker.process import Work
 
 
 class GatewayWork:
@@ -104,7 +99,3 @@ class CheckWork:
 
 def make_work(description: WorkerDescription, config: Config) -> Work:
     return CheckWork(description, config) if description.role == "check" else GatewayWork(description, config)
-
-
-if __name__ == "__main__":
-    run_worker(make_work, running_in)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from gateway.checking import check_spool
 from gateway.config.models import Config
+from gateway.doctor.findings import Found, failed, ok, warning
 from gateway.errors import StartupError
-from gateway.findings import Found, failed, ok, warning
 from gateway.rights import cannot_make_files_in, described, own_name
 from gateway.store.engine import parse_url, sqlite_path
 from gateway.supervisor.state import secret_problem

@@ -26,7 +26,7 @@ from gateway.supervisor.description import (
     Failure,
     WorkerDescription,
 )
-from gateway.watchdog import BEAT_SECONDS, EXIT_STATUS, RunningIn, Watchdog
+from gateway.worker.watchdog import BEAT_SECONDS, EXIT_STATUS, RunningIn, Watchdog
 
 log = logging.getLogger("stellwerk.worker")
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from gateway.certificates import read_certificate, server_context, validity
 from gateway.config.listener import ListenerConfig
 from gateway.config.models import Config
+from gateway.doctor.findings import Found, failed, ok, warning
 from gateway.errors import StartupError
-from gateway.findings import Found, failed, ok, warning
 
 RENEW_DAYS = 14
 """Whoever renews by a timer has done so long before; who does so by hand should hear of it."""

@@ -1,4 +1,4 @@
-"""What a check of the installation says. The checks themselves are in doctor.py and doctor_files.py."""
+"""What a check of the installation says. What is checked stands in its neighbours."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gateway.config.listener import ListenerConfig
 from gateway.config.models import Config
-from gateway.findings import Found, failed, ok, warning
+from gateway.doctor.findings import Found, failed, ok, warning
 
 _TIMEOUT_SECONDS = 10.0
 _SERVERS_PATH = "/usr/sbin:/usr/local/sbin:/sbin"  # not on every user's path

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gateway.config.addresses import is_loopback, parse_socket_address
 from gateway.config.models import WEB, Config
-from gateway.findings import Found, failed, ok, warning
+from gateway.doctor.findings import Found, failed, ok, warning
 from gateway.supervisor.state import running
 
 _SECONDS = 10.0

@@ -25,13 +25,13 @@ from gateway.delivery.maildir import Maildir
 from gateway.delivery.smtp_client import SmtpNextHop
 from gateway.dns.answers import Unknown
 from gateway.dns.resolver import Resolver
-from gateway.doctor_certificates import careless_context, certificate_findings
-from gateway.doctor_files import space_findings, state_findings
-from gateway.doctor_postfix import postfix_findings
-from gateway.doctor_web import web_findings
+from gateway.doctor.certificates import careless_context, certificate_findings
+from gateway.doctor.files import space_findings, state_findings
+from gateway.doctor.findings import Finding as Finding
+from gateway.doctor.findings import Found, failed, ok, warning
+from gateway.doctor.postfix import postfix_findings
+from gateway.doctor.web import web_findings
 from gateway.errors import StartupError, StellwerkError
-from gateway.findings import Finding as Finding
-from gateway.findings import Found, failed, ok, warning
 from gateway.mail.envelope import BEHIND_A_MAIL_SERVER
 from gateway.store.group import Write
 from gateway.store.store import Store
