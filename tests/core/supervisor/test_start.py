@@ -166,7 +166,8 @@ async def test_a_file_where_the_state_directory_should_be(serving: Serving) -> N
     ],
 )
 async def test_a_worker_that_cannot_start(serving: Serving, how: str, status: int, lines: list[str]) -> None:
-    serving.configure(stand_in=f'start = "{how}"', server="start_seconds = 1")
+    # Only who never says a word is to run out of time: the others may be slow on a busy machine.
+    serving.configure(stand_in=f'start = "{how}"', server="start_seconds = 1" if how.startswith("never") else "")
     await serving.launch()
     assert await serving.ended() == status
     printed = serving.output.strip().splitlines()[-len(lines) :]
