@@ -201,10 +201,11 @@ def _with_bounds(kind: str, inner: list[Any], metadata: list[Any]) -> str:
         if getattr(constraint, name, None) is not None
     ]
     lengths = {name: getattr(c, name) for c in constraints for name in ("min_length", "max_length") if hasattr(c, name)}
-    if lengths.get("min_length"):
-        found.append(f"at least {lengths['min_length']}")
-    if lengths.get("max_length"):
-        found.append(f"at most {lengths['max_length']} characters")
+    elements = "elements" if kind.startswith("a list") else "characters"
+    if shortest := lengths.get("min_length"):
+        found.append("not empty" if shortest == 1 else f"at least {shortest} {elements}")
+    if longest := lengths.get("max_length"):
+        found.append(f"at most {longest} {elements}")
     return f"{kind}, {' and '.join(found)}" if found else kind
 
 
