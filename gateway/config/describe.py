@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 from gateway.config.models import Config, PluginPolicyConfig
 
 _TYPE_WORDS: Mapping[Any, str] = {str: "a string", Path: "a path", bool: "true or false", float: "a number"}
+_TABLES = "tables, each under its own [[...]]"
 _BOUNDS = (("ge", "at least {}"), ("gt", "more than {}"), ("le", "at most {}"), ("lt", "less than {}"))
 
 
@@ -185,7 +186,7 @@ def _kind(annotation: Any) -> tuple[str, list[Any]]:
         return "one of " + ", ".join(f'"{value}"' for value in get_args(annotation)), metadata
     if get_origin(annotation) is list:
         if table_models(get_args(annotation)[0]):
-            return "tables, each under its own [[...]]", metadata
+            return _TABLES, metadata
         return "a list of " + _kind(get_args(annotation)[0])[0].removeprefix("a ") + "s", metadata
     if annotation is int:
         return "a whole number", metadata
@@ -201,9 +202,11 @@ def _with_bounds(kind: str, inner: list[Any], metadata: list[Any]) -> str:
         if getattr(constraint, name, None) is not None
     ]
     lengths = {name: getattr(c, name) for c in constraints for name in ("min_length", "max_length") if hasattr(c, name)}
-    elements = "elements" if kind.startswith("a list") else "characters"
-    if shortest := lengths.get("min_length"):
-        found.append("not empty" if shortest == 1 else f"at least {shortest} {elements}")
+    elements = "elements" if kind.startswith("a list") else "tables" if kind == _TABLES else "characters"
+    if (shortest := lengths.get("min_length", 0)) > 1:
+        found.append(f"at least {shortest} {elements}")
+    elif shortest:
+        found.append("at least one" if kind == _TABLES else "not empty")
     if longest := lengths.get("max_length"):
         found.append(f"at most {longest} {elements}")
     return f"{kind}, {' and '.join(found)}" if found else kind

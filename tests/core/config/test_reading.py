@@ -227,7 +227,9 @@ def test_a_single_listener_in_single_brackets() -> None:
 
 def test_what_is_missing_altogether_has_no_line() -> None:
     listener, next_hop = errors_of("plugins = []")
-    assert listener.startswith("s.toml: listener is missing; expected tables, each under its own [[...]], at least 1 (")
+    assert listener.startswith(
+        "s.toml: listener is missing; expected tables, each under its own [[...]], at least one ("
+    )
     assert next_hop == "s.toml: next_hop is missing; expected a table (where mail is handed on to)"
 
 
