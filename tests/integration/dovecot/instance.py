@@ -107,11 +107,14 @@ class DovecotInstance:
         process, self._process = self._process, None
         if process is None:
             return
-        children = _children(process.pid)
-        process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
-        for child in children if kill else []:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
+        if kill:
+            # All at once: one that lives a moment longer than another logs that it misses it.
+            process.send_signal(signal.SIGSTOP)
+            _signal_all(children := _children(process.pid), signal.SIGSTOP)
+            _signal_all([process.pid, *children], signal.SIGKILL)
+        else:
+            children = _children(process.pid)
+            process.send_signal(signal.SIGTERM)
         await process.wait()
         await until(lambda: not any(_is_alive(child) for child in children), "dovecot has ended")
 
@@ -142,6 +145,12 @@ class DovecotInstance:
         ):
             directory.mkdir(exist_ok=True)
             os.chown(directory, _NOBODY, _NOBODY)
+
+
+def _signal_all(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _children(pid: int) -> list[int]:
