@@ -26,6 +26,7 @@ from gateway.delivery.notifications import Notifier
 from gateway.delivery.settlement import Settlement
 from gateway.delivery.smtp_client import SmtpNextHop
 from gateway.delivery.transport import NextHop
+from gateway.directory.service import DirectoryService
 from gateway.directory.static import StaticDirectory
 from gateway.dns.service import DnsService
 from gateway.errors import StartupError, StoreUnavailable
@@ -37,6 +38,7 @@ from gateway.jobs.worker import JobWorker
 from gateway.mail.stamp import Stamp
 from gateway.pipeline import Pipeline
 from gateway.planning import Planner
+from gateway.store.engine import is_missing
 from gateway.store.store import BatchFunction, Store, Write
 from gateway.store.upgrade import Owner, owners_of, prepare
 from gateway.trace import Tracer
@@ -72,7 +74,7 @@ class Gateway:
         self.store = Store.open(
             config.store.url, read_only=role == "cli", busy_timeout_seconds=config.store.busy_timeout_seconds
         )
-        self.directory = StaticDirectory(config.hosted, config.server.hostname)
+        self.directory = DirectoryService(StaticDirectory(config.hosted, config.server.hostname), self.store)
         self.dns = DnsService(config, self.directory.hosts)
         self.plugins: PluginSet = load_plugins(config, self._services(), source, given)
         self.next_hops = next_hops(config)
@@ -105,8 +107,10 @@ class Gateway:
             if isinstance(hop, SmtpNextHop):
                 await asyncio.to_thread(hop.check_files)
         await self.journal.recover(self.clock())
+        await self.directory.start()
         for call in self.plugins.runner.chain("gateway_startup"):
             await self._startup(call)
+        self._background = [self.directory.watch()]
         if self.role == "desk":
             jobs = JobWorker(
                 self.store,
@@ -118,12 +122,17 @@ class Gateway:
                 self.directory.has_mailbox,
                 self.job_counts,
             )
-            self._background = [
+            self._background += [
                 asyncio.create_task(jobs.run(), name="outbox"),
                 asyncio.create_task(self._purge_regularly(), name="purging of old entries"),
             ]
-            for task in self._background:
-                task.add_done_callback(_log_crash)
+        for task in self._background:
+            task.add_done_callback(_log_crash)
+
+    async def look(self) -> None:
+        """Know the directory without starting, as far as there is one. Raises `StoreUnavailable`."""
+        if not is_missing(self.config.store.url):
+            await self.directory.start_if_there_are_tables()
 
     async def stop(self) -> None:
         """Let what runs after replies finish, tell the plugins, close what is open."""

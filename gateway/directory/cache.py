@@ -1,7 +1,7 @@
 """What was looked up in the directory, remembered until the directory changes: a change is seen within a second.
 
-Every change adds one to a counter (change.py). It is read four times a second; what was remembered under an older number
-is looked up again. The number is taken before the look-up, and kept for "there is none", too.
+Every change adds one to a counter (change.py). It is read four times a second; what was remembered under an older
+number is looked up again. The number is taken before the look-up, and kept for "there is none", too.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Generic, Protocol, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import Executable, select
 from sqlalchemy.exc import DBAPIError
 
 from gateway.directory.change import CHANGES
 from gateway.directory.tables import directory_version
 from gateway.errors import StoreUnavailable
-from gateway.store.store import Store
 
 log = logging.getLogger("stellwerk.directory")
 
@@ -29,13 +28,20 @@ MOST_ENTRIES = 50_000
 
 ValueT = TypeVar("ValueT")
 
+
+class Reads(Protocol):
+    """The reading half of the store."""
+
+    async def read(self, query: Executable, params: Mapping[str, Any] | None = None) -> list[Any]: ...
+
+
 _NUMBER = select(directory_version.c.number).where(directory_version.c.kind == CHANGES)
 
 
 class Version:
-    """The counter of changes as this process knows it. `watch` keeps it up to date; `changed` are told when it grows."""
+    """The counter of changes as this process knows it. `watch` keeps it up to date."""
 
-    def __init__(self, store: Store, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: Reads, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.number = -1
         self._store = store
         self._monotonic = monotonic
@@ -52,7 +58,7 @@ class Version:
         return self._monotonic() - self._seen_at <= STALE_SECONDS
 
     async def look(self) -> None:
-        """Read the counter now. Raises `StoreUnavailable`, and what a listener raises; the number is the old one then."""
+        """Read the counter now. Raises `StoreUnavailable`, and what is raised on a change: then the number stays."""
         asked_at = self._monotonic()
         rows: list[Any] = await self._store.read(_NUMBER)
         number = int(rows[0].number) if rows else 0

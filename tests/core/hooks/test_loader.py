@@ -32,8 +32,14 @@ class NoDirectory:
     def hosts(self, domain: str) -> bool:
         return False
 
-    def has_mailbox(self, address: object) -> bool:
+    def is_local(self, address: object) -> bool:
         return False
+
+    async def has_mailbox(self, address: object) -> bool:
+        return False
+
+    async def mailbox(self, address: object) -> None:
+        return None
 
 
 @pytest.fixture

@@ -1,0 +1,173 @@
+"""What the database says of an address or of all domains: the queries of mail's way, and what comes of them.
+
+The answers are remembered by cache.py and combined with the static mailboxes by service.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Row, Select, and_, bindparam, select
+
+from gateway.directory.cache import Reads
+from gateway.directory.mailboxes import INTAKE, MAIN
+from gateway.directory.people import ACTIVE
+from gateway.directory.tables import (
+    address,
+    context,
+    context_plugin,
+    domain,
+    mailbox,
+    membership,
+    organisation,
+    person,
+)
+from gateway.mail.address import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A mailbox as mail meets it. `address` is the main one; `asked` says by which kind of address it was found.
+
+    `max_message_bytes`: the strictest of the mailbox's limit and the organisation's plan, None without one.
+    `successors` take the mail of somebody who has left, and are None while nobody has; empty: there is nobody.
+    `plugins`: what its context switched on or off.
+    """
+
+    id: str
+    address: Address
+    asked: str = MAIN
+    kind: str = "personal"
+    organisation: str = ""
+    context: str = ""
+    organisation_id: str = ""
+    context_id: str = ""
+    receives: bool = True
+    vip: bool = False
+    max_message_bytes: int | None = None
+    next_hop: str = ""
+    successors: tuple[Address, ...] | None = None
+    plugins: Mapping[str, bool] = field(default_factory=dict)
+
+
+_owner = person.alias("owner")
+_FIND = (
+    select(
+        mailbox,
+        address.c.kind.label("asked"),
+        context.c.name.label("context"),
+        context.c.fallback_mailbox_id,
+        organisation.c.id.label("organisation_id"),
+        organisation.c.name.label("organisation"),
+        organisation.c.plan_message_bytes,
+        _owner.c.state.label("owner_state"),
+        _owner.c.deputy_id,
+    )
+    .select_from(address)
+    .join(mailbox, mailbox.c.id == address.c.mailbox_id)
+    .join(context, context.c.id == mailbox.c.context_id)
+    .join(organisation, organisation.c.id == context.c.organisation_id)
+    .outerjoin(_owner, _owner.c.id == mailbox.c.owner_id)
+    .where(and_(address.c.key == bindparam("key"), mailbox.c.ended_at.is_(None)))
+)
+_PLUGINS = select(context_plugin).where(context_plugin.c.context_id == bindparam("context_id"))
+
+
+async def find_mailbox(store: Reads, key: str) -> Mailbox | None:
+    """The mailbox that has the address `key` (normal form, without a subaddress). Raises `StoreUnavailable`."""
+    rows = await store.read(_FIND, {"key": key})
+    if not rows:
+        return None
+    row = rows[0]
+    limits = [limit for limit in (row.max_message_bytes, row.plan_message_bytes) if limit is not None]
+    switched = await store.read(_PLUGINS, {"context_id": row.context_id})
+    return Mailbox(
+        id=row.id,
+        address=Address.parse(row.address),
+        asked=row.asked,
+        kind=row.kind,
+        organisation=row.organisation,
+        context=row.context,
+        organisation_id=row.organisation_id,
+        context_id=row.context_id,
+        receives=bool(row.receives),
+        vip=bool(row.vip),
+        max_message_bytes=min(limits) if limits else None,
+        next_hop=row.next_hop,
+        successors=await _successors(store, row) if _has_left(row) else None,
+        plugins={each.plugin: bool(each.enabled) for each in switched},
+    )
+
+
+def _has_left(row: Row[Any]) -> bool:
+    """Whether its mail must go elsewhere: a shared mailbox has members, whoever owns it."""
+    return row.kind == "personal" and row.owner_state is not None and row.owner_state != ACTIVE
+
+
+async def _successors(store: Reads, row: Row[Any]) -> tuple[Address, ...]:
+    """The deputy, else the mailbox's other members, else the context's fallback; nobody who has left themselves."""
+    for query in (
+        _own_mailboxes_of(person.c.id == row.deputy_id) if row.deputy_id else None,
+        _own_mailboxes_of(
+            person.c.id.in_(
+                select(membership.c.person_id).where(
+                    and_(membership.c.mailbox_id == row.id, membership.c.until.is_(None))
+                )
+            )
+        ),
+        select(mailbox.c.address).where(and_(mailbox.c.id == row.fallback_mailbox_id, mailbox.c.ended_at.is_(None)))
+        if row.fallback_mailbox_id
+        else None,
+    ):
+        found = await store.read(query) if query is not None else []
+        if found:
+            return tuple(Address.parse(each.address) for each in found if each.address != row.address)
+    return ()
+
+
+def _own_mailboxes_of(people: Any) -> Select[Any]:
+    """The mailbox with the address that each of these people logs in with; else the first of their own."""
+    first = (
+        select(mailbox.c.address)
+        .where(
+            and_(
+                mailbox.c.owner_id == person.c.id,
+                mailbox.c.kind == "personal",
+                mailbox.c.ended_at.is_(None),
+                mailbox.c.receives == 1,
+            )
+        )
+        .order_by((mailbox.c.address == person.c.address).desc(), mailbox.c.created_at, mailbox.c.id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return (
+        select(first.label("address"))
+        .select_from(person)
+        .where(and_(people, person.c.state == ACTIVE, first.is_not(None)))
+        .order_by(person.c.address)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Domains:
+    """Every domain of the directory with its state, and the contact that takes its postmaster's mail."""
+
+    states: Mapping[str, str] = field(default_factory=dict)
+    contacts: Mapping[str, str] = field(default_factory=dict)
+    intake: frozenset[str] = frozenset()
+    """Domains of intake addresses that belong to no organisation."""
+
+
+async def read_domains(store: Reads) -> Domains:
+    """All of them: they are few, and every recipient asks. Raises `StoreUnavailable`."""
+    query = select(domain.c.name, domain.c.state, organisation.c.contact_address).join_from(domain, organisation)
+    rows = await store.read(query)
+    intake = await store.read(select(address.c.domain).where(address.c.kind == INTAKE).distinct())
+    return Domains(
+        {row.name: row.state for row in rows},
+        {row.name: row.contact_address for row in rows if row.contact_address},
+        frozenset(row.domain for row in intake) - {row.name for row in rows},
+    )
