@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, bindparam, select
+from sqlalchemy import ColumnElement, Row, and_, bindparam, select
 
 from gateway.directory.cache import Reads
 from gateway.directory.mailboxes import INTAKE, MAIN
@@ -108,47 +108,35 @@ def _has_left(row: Row[Any]) -> bool:
 
 async def _successors(store: Reads, row: Row[Any]) -> tuple[Address, ...]:
     """The deputy, else the mailbox's other members, else the context's fallback; nobody who has left themselves."""
-    for query in (
-        _own_mailboxes_of(person.c.id == row.deputy_id) if row.deputy_id else None,
-        _own_mailboxes_of(
-            person.c.id.in_(
-                select(membership.c.person_id).where(
-                    and_(membership.c.mailbox_id == row.id, membership.c.until.is_(None))
-                )
-            )
-        ),
-        select(mailbox.c.address).where(and_(mailbox.c.id == row.fallback_mailbox_id, mailbox.c.ended_at.is_(None)))
-        if row.fallback_mailbox_id
-        else None,
-    ):
-        found = await store.read(query) if query is not None else []
-        if found:
-            return tuple(Address.parse(each.address) for each in found if each.address != row.address)
-    return ()
+    members = select(membership.c.person_id).where(
+        and_(membership.c.mailbox_id == row.id, membership.c.until.is_(None))
+    )
+    for people in (person.c.id == row.deputy_id, person.c.id.in_(members)):
+        if found := await _mailboxes_of(store, people):
+            return found
+    fallback = and_(mailbox.c.id == row.fallback_mailbox_id, mailbox.c.id != row.id, mailbox.c.ended_at.is_(None))
+    return tuple(Address.parse(each.address) for each in await store.read(select(mailbox.c.address).where(fallback)))
 
 
-def _own_mailboxes_of(people: Any) -> Select[Any]:
-    """The mailbox with the address that each of these people logs in with; else the first of their own."""
-    first = (
-        select(mailbox.c.address)
-        .where(
-            and_(
-                mailbox.c.owner_id == person.c.id,
-                mailbox.c.kind == "personal",
-                mailbox.c.ended_at.is_(None),
-                mailbox.c.receives == 1,
-            )
-        )
-        .order_by((mailbox.c.address == person.c.address).desc(), mailbox.c.created_at, mailbox.c.id)
-        .limit(1)
-        .scalar_subquery()
+async def _mailboxes_of(store: Reads, people: ColumnElement[bool]) -> tuple[Address, ...]:
+    """One for each of these people: that of the address they log in with, else the first of their own."""
+    own = and_(
+        mailbox.c.owner_id == person.c.id,
+        mailbox.c.kind == "personal",
+        mailbox.c.receives == 1,
+        mailbox.c.ended_at.is_(None),
     )
-    return (
-        select(first.label("address"))
-        .select_from(person)
-        .where(and_(people, person.c.state == ACTIVE, first.is_not(None)))
-        .order_by(person.c.address)
+    query = (
+        select(person.c.address.label("login"), mailbox.c.address)
+        .select_from(person.join(mailbox, own))
+        .where(and_(people, person.c.state == ACTIVE))
+        .order_by(person.c.address, mailbox.c.created_at, mailbox.c.id)
     )
+    chosen: dict[str, str] = {}
+    for each in await store.read(query):
+        if each.login not in chosen or each.login == each.address:
+            chosen[each.login] = each.address
+    return tuple(Address.parse(text) for text in chosen.values())
 
 
 @dataclass(frozen=True, slots=True)
