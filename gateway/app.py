@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+from gateway.answers.out_of_office import OutOfOffice
 from gateway.api import Services
 from gateway.config.models import Config
 from gateway.config.next_hop import LmtpNextHopConfig, MaildirNextHopConfig, NextHopConfig, SmtpNextHopConfig
@@ -28,6 +29,7 @@ from gateway.delivery.smtp_client import SmtpNextHop
 from gateway.delivery.transport import NextHop
 from gateway.directory.service import DirectoryService
 from gateway.directory.static import StaticDirectory
+from gateway.directory.tables import auto_answer
 from gateway.dns.service import DnsService
 from gateway.errors import StartupError, StoreUnavailable
 from gateway.hooks.finding import Given
@@ -80,7 +82,8 @@ class Gateway:
         self.next_hops = next_hops(config)
         self.stamp = Stamp(config.server.hostname, read_secret(config))
         self.journal = Journal(self.store, self.identity, config.journal.join_seconds, self._tables())
-        self.planner = Planner(config, self.plugins.runner, self.directory, self.stamp)
+        out_of_office = OutOfOffice(self.directory, self.store, config.server.hostname)
+        self.planner = Planner(config, self.plugins.runner, self.directory, self.stamp, out_of_office)
         self.executor = Executor(self.next_hops)
         self.tracer = Tracer(self.store)
         self.job_counts: Counter[str] = Counter()
@@ -187,7 +190,8 @@ class Gateway:
         }
 
     def _tables(self) -> Mapping[str, object]:
-        return {name: table for plugin in self.plugins.plugins for name, table in plugin.declared.tables.items()}
+        declared = {name: table for plugin in self.plugins.plugins for name, table in plugin.declared.tables.items()}
+        return declared | {auto_answer.name: auto_answer}
 
 
 def _log_crash(task: asyncio.Task[None]) -> None:

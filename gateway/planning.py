@@ -15,6 +15,7 @@ from email.parser import BytesFeedParser
 from functools import partial
 from typing import cast
 
+from gateway.answers.out_of_office import OutOfOffice
 from gateway.config.models import Config
 from gateway.directory.lookup import Mailbox
 from gateway.directory.mailboxes import MAIN
@@ -68,11 +69,19 @@ class Planned:
 class Planner:
     """The deciding half of the message walk, for one configuration."""
 
-    def __init__(self, config: Config, runner: Runner, directory: DirectoryService, stamp: Stamp) -> None:
+    def __init__(
+        self,
+        config: Config,
+        runner: Runner,
+        directory: DirectoryService,
+        stamp: Stamp,
+        out_of_office: OutOfOffice | None = None,
+    ) -> None:
         self._config = config
         self._runner = runner
         self._directory = directory
         self._stamp = stamp
+        self._out_of_office = out_of_office
         self._trusted_servers = {
             listener.name: TrustedServers(frozenset(listener.trusted_authserv_ids), listener.trusted_received)
             for listener in config.listeners
@@ -225,6 +234,8 @@ class Planner:
         if self._runner.chain("message_annotate"):
             effects = await self._runner.collect("message_annotate", story, message=message, plan=plan)
             transaction.tag(_tags(effects))
+        if self._out_of_office is not None:
+            effects += await self._out_of_office.effects(message, plan, story)
         try:
             plan = annotated(plan, message, inspection.edits, effects)
         except EditError as error:

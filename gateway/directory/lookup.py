@@ -22,18 +22,29 @@ from gateway.directory.tables import (
     mailbox,
     membership,
     organisation,
+    out_of_office,
     person,
 )
 from gateway.mail.address import Address
 
 
 @dataclass(frozen=True, slots=True)
+class OutOfOfficeText:
+    """What a mailbox answers, from `begins` until `ends` (POSIX seconds; None: no limit)."""
+
+    subject: str
+    text: str
+    begins: float | None
+    ends: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Mailbox:
     """A mailbox as mail meets it. `address` is the main one; `asked` says by which kind of address it was found.
 
-    `max_message_bytes`: the strictest of the mailbox's limit and the organisation's plan, None without one.
-    `successors` take the mail of somebody who has left, and are None while nobody has; empty: there is nobody.
-    `plugins`: what its context switched on or off.
+    `addresses`: all of them in their normal form. `max_message_bytes`: the strictest of the mailbox's limit and the
+    organisation's plan, None without one. `successors` take the mail of somebody who has left, and are None while
+    nobody has; empty: there is nobody. `plugins`: what its context switched on or off.
     """
 
     id: str
@@ -48,8 +59,16 @@ class Mailbox:
     vip: bool = False
     max_message_bytes: int | None = None
     next_hop: str = ""
+    display_name: str = ""
+    addresses: frozenset[str] = frozenset()
+    out_of_office: OutOfOfficeText | None = None
     successors: tuple[Address, ...] | None = None
     plugins: Mapping[str, bool] = field(default_factory=dict)
+
+    def answers_at(self, now: float) -> bool:
+        """Whether its out-of-office text is in force."""
+        text = self.out_of_office
+        return text is not None and (text.begins or 0.0) <= now < (float("inf") if text.ends is None else text.ends)
 
 
 _owner = person.alias("owner")
@@ -64,14 +83,20 @@ _FIND = (
         organisation.c.plan_message_bytes,
         _owner.c.state.label("owner_state"),
         _owner.c.deputy_id,
+        out_of_office.c.subject.label("away_subject"),
+        out_of_office.c.text.label("away_text"),
+        out_of_office.c.begins.label("away_begins"),
+        out_of_office.c.ends.label("away_ends"),
     )
     .select_from(address)
     .join(mailbox, mailbox.c.id == address.c.mailbox_id)
     .join(context, context.c.id == mailbox.c.context_id)
     .join(organisation, organisation.c.id == context.c.organisation_id)
     .outerjoin(_owner, _owner.c.id == mailbox.c.owner_id)
+    .outerjoin(out_of_office, out_of_office.c.mailbox_id == mailbox.c.id)
     .where(and_(address.c.key == bindparam("key"), mailbox.c.ended_at.is_(None)))
 )
+_ADDRESSES = select(address.c.key).where(address.c.mailbox_id == bindparam("mailbox_id"))
 _PLUGINS = select(context_plugin).where(context_plugin.c.context_id == bindparam("context_id"))
 
 
@@ -96,9 +121,18 @@ async def find_mailbox(store: Reads, key: str) -> Mailbox | None:
         vip=bool(row.vip),
         max_message_bytes=min(limits) if limits else None,
         next_hop=row.next_hop,
+        display_name=row.display_name,
+        addresses=frozenset(each.key for each in await store.read(_ADDRESSES, {"mailbox_id": row.id})),
+        out_of_office=_text(row),
         successors=await _successors(store, row) if _has_left(row) else None,
         plugins={each.plugin: bool(each.enabled) for each in switched},
     )
+
+
+def _text(row: Row[Any]) -> OutOfOfficeText | None:
+    if row.away_text is None:
+        return None
+    return OutOfOfficeText(row.away_subject, row.away_text, row.away_begins, row.away_ends)
 
 
 def _has_left(row: Row[Any]) -> bool:
@@ -147,6 +181,8 @@ class Domains:
     contacts: Mapping[str, str] = field(default_factory=dict)
     intake: frozenset[str] = frozenset()
     """Domains of intake addresses that belong to no organisation."""
+    has_answers: bool = False
+    """Whether any mailbox has an out-of-office text."""
 
 
 async def read_domains(store: Reads) -> Domains:
@@ -158,4 +194,5 @@ async def read_domains(store: Reads) -> Domains:
         {row.name: row.state for row in rows},
         {row.name: row.contact_address for row in rows if row.contact_address},
         frozenset(row.domain for row in intake) - {row.name for row in rows},
+        bool(await store.read(select(out_of_office.c.mailbox_id).limit(1))),
     )

@@ -58,6 +58,11 @@ class DirectoryService:
         """Whether its mail stays here, be there such a mailbox or not: a hosted domain, or the gateway's postmaster."""
         return self.hosts(address.domain) or self._static.has_mailbox(address)
 
+    @property
+    def has_answers(self) -> bool:
+        """Whether any mailbox has an out-of-office text, so that it is worth asking."""
+        return self._domains.has_answers
+
     def lists_all(self, domain: str) -> bool:
         """Whether the database knows every mailbox of the domain; behind one of the configuration others may."""
         return not self._static.hosts(domain) and domain in self._domains.states
