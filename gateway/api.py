@@ -165,6 +165,11 @@ class Directory(Protocol):
         """Whether mail for it stays here, be there such a mailbox or not."""
         ...
 
+    @property
+    def smallest_message_limit(self) -> int | None:
+        """No mailbox has a stricter `max_message_bytes`; None: none has any. So that small mail need not ask."""
+        ...
+
     async def has_mailbox(self, address: Address) -> bool:
         """Whether the address (its subaddress left aside) is a mailbox of a hosted domain."""
         ...

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, bindparam, select
+from sqlalchemy import ColumnElement, Row, and_, bindparam, func, select
 
 from gateway.directory.cache import Reads
 from gateway.directory.mailboxes import INTAKE, MAIN
@@ -183,6 +183,8 @@ class Domains:
     """Domains of intake addresses that belong to no organisation."""
     has_answers: bool = False
     """Whether any mailbox has an out-of-office text."""
+    smallest_limit: int | None = None
+    """The strictest limit on messages that any mailbox or plan sets."""
 
 
 async def read_domains(store: Reads) -> Domains:
@@ -195,4 +197,13 @@ async def read_domains(store: Reads) -> Domains:
         {row.name: row.contact_address for row in rows if row.contact_address},
         frozenset(row.domain for row in intake) - {row.name for row in rows},
         bool(await store.read(select(out_of_office.c.mailbox_id).limit(1))),
+        await _smallest_limit(store),
     )
+
+
+async def _smallest_limit(store: Reads) -> int | None:
+    found = [
+        (await store.read(select(func.min(column))))[0][0]
+        for column in (mailbox.c.max_message_bytes, organisation.c.plan_message_bytes)
+    ]
+    return min((limit for limit in found if limit is not None), default=None)

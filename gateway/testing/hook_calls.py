@@ -50,6 +50,8 @@ class FewMailboxes(Directory):
     def is_local(self, address: Address) -> bool:
         return self.hosts(address.domain)
 
+    smallest_message_limit: int | None = None
+
     async def has_mailbox(self, address: Address) -> bool:
         return address.key in self._mailboxes
 
