@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from gateway import app
+from gateway import retention
 from gateway.app import Gateway, Identity, next_hops, read_secret
 from gateway.delivery.maildir import Maildir
 from gateway.delivery.smtp_client import SmtpNextHop
@@ -106,7 +106,7 @@ async def test_the_desk_deletes_what_is_old_and_empties_the_outbox(tmp_path: Pat
 async def test_the_desk_goes_on_deleting_when_the_store_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(app, "PURGE_SECONDS", 0.01)
+    monkeypatch.setattr(retention, "PURGE_SECONDS", 0.01)
     async with running(tmp_path):
         pass
     old_rows(tmp_path)
