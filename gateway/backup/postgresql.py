@@ -37,7 +37,7 @@ END $drop$;
 def dump(url: str, target: Path, snapshot: str, progress: Progress) -> None:
     """The whole database as the exported `snapshot` saw it; its writers go on. Raises `BackupError`."""
     command = ["pg_dump", "--format=custom", "--no-owner", "--no-password", f"--snapshot={snapshot}"]
-    with _started([*command, f"--file={target}", *_where(url)], _environment(url)) as (process, said):
+    with _started([*command, f"--file={target}", *where(url)], environment(url)) as (process, said):
         while True:
             try:
                 process.wait(_POLL_SECONDS)
@@ -64,8 +64,8 @@ def put_back(url: str, dumped: Path, before: Iterable[str], after: Iterable[str]
         wanted.write_text(_ours(_contents(dumped)))
         script = ["pg_restore", "--no-owner", "--clean", "--if-exists", f"--use-list={wanted}", "--file=-", str(dumped)]
         # No --single-transaction: if this process died psql would take the end of its input for a good one and commit.
-        psql = ["psql", "--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--file=-", *_where(url)]
-        with _started(psql, _environment(url), stdin=subprocess.PIPE) as (client, client_said):
+        psql = ["psql", "--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--file=-", *where(url)]
+        with _started(psql, environment(url), stdin=subprocess.PIPE) as (client, client_said):
             assert client.stdin is not None
             try:
                 _write(client.stdin, ["BEGIN", *before])
@@ -115,7 +115,7 @@ def _ours(contents: str) -> str:
     return "".join(f"{line}\n" for line in contents.splitlines() if kept(line))
 
 
-def _where(url: str) -> list[str]:
+def where(url: str) -> list[str]:
     """The database for a command line, which everybody on this machine can read: without the password."""
     parsed = parse_url(url)
     bare = URL.create(
@@ -125,7 +125,7 @@ def _where(url: str) -> list[str]:
     return [f"--dbname={bare.render_as_string(hide_password=False)}"]
 
 
-def _environment(url: str) -> Mapping[str, str]:
+def environment(url: str) -> Mapping[str, str]:
     parsed = parse_url(url)
     password = parsed.password or parsed.query.get("password")
     return os.environ | ({"PGPASSWORD": str(password)} if password else {})
