@@ -19,7 +19,7 @@ from gateway.backup import archive, postgresql, sqlite
 from gateway.backup.archive import Progress
 from gateway.backup.making import snapshot_of
 from gateway.backup.manifest import DATABASES, SECRET, BackupError, Manifest, Snapshot
-from gateway.backup.past import CARRIED, MAY_HAVE_RUN, carry_over, forget
+from gateway.backup.past import CARRIED, DIRECTORY, MAY_HAVE_RUN, NewEpoch
 from gateway.config.models import Config
 from gateway.errors import StellwerkError
 from gateway.store.engine import is_outage, open_engine, outage, parse_url, sqlite_path, writer_lock
@@ -34,6 +34,7 @@ class Present:
 
     snapshot: Snapshot | None = None
     open_jobs: int = 0
+    has_directory: bool = False
     problem: str = ""
 
     @property
@@ -120,21 +121,27 @@ class Restore:
             return "its database file is missing"
         return ""
 
-    def run(self, now: float, progress: Progress, own: Callable[[Path], None], *, drop_jobs: bool = False) -> Restored:
-        """`own` gives a file that this process made to the gateway's workers. Raises `BackupError`, OSError."""
+    def run(
+        self, now: float, actor: str, progress: Progress, own: Callable[[Path], None], *, drop_jobs: bool = False
+    ) -> Restored:
+        """`actor` is who does it, for the audit; `own` gives a file that this process made to the gateway's workers.
+
+        Raises `BackupError`, OSError.
+        """
         present = self.present
         if present.open_jobs and not self.carries and not drop_jobs:
             raise BackupError(
                 f"the present database has {present.open_jobs} open jobs, which cannot be kept, since its tables are "
                 "of another revision than the backup's; see `stellwerk jobs`, then say --drop-jobs to give them up"
             )
-        epoch = max(self.manifest.snapshot.epoch, present.snapshot.epoch if present.snapshot else 0) + 1
+        number = max(self.manifest.snapshot.epoch, present.snapshot.epoch if present.snapshot else 0) + 1
+        epoch = NewEpoch(number, now, actor, f"backup of {self.manifest.made}")
         place = self._into_sqlite if self.manifest.database == "sqlite" else self._into_postgresql
-        moved, migrated = place(epoch, now, progress)
+        moved, migrated = place(epoch, progress)
         new_secret = self._restore_secret(own)
         return Restored(
             self.manifest,
-            epoch,
+            number,
             *_jobs(self.config.store.url),
             carried_over=self.carries,
             migrated=migrated,
@@ -142,7 +149,7 @@ class Restore:
             new_secret=new_secret,
         )
 
-    def _into_sqlite(self, epoch: int, now: float, progress: Progress) -> tuple[list[Path], tuple[str, ...]]:
+    def _into_sqlite(self, epoch: NewEpoch, progress: Progress) -> tuple[list[Path], tuple[str, ...]]:
         url = self.config.store.url
         applied = upgrade(f"sqlite:///{self.database}", self.owners)
         sqlite.alone(self.database)
@@ -150,20 +157,29 @@ class Restore:
         live = sqlite_path(parse_url(url))
         assert live is not None
         if live.exists() and not self.present.problem:
-            sqlite.put_back(self.database, url, epoch, now, carry=self.carries, progress=progress)
+            sqlite.put_back(self.database, url, epoch, carry=self.carries, progress=progress)
             return [], migrated
-        return sqlite.put_in_place(self.database, url, epoch, now), migrated
+        return sqlite.put_in_place(self.database, url, epoch), migrated
 
-    def _into_postgresql(self, epoch: int, now: float, progress: Progress) -> tuple[list[Path], tuple[str, ...]]:
+    def _into_postgresql(self, epoch: NewEpoch, progress: Progress) -> tuple[list[Path], tuple[str, ...]]:
         url = self.config.store.url
+        # Before the migrations an older backup may be without a directory.
+        with_directory = not self.pending or (self.carries and self.present.has_directory)
         before = [f"SET lock_timeout = '{_LOCK_SECONDS}s'"]
-        after: Iterator[str] | list[str] = forget(epoch, now)
         if self.carries:
-            before.append(f"LOCK TABLE {', '.join(CARRIED)} IN ACCESS EXCLUSIVE MODE")
-            before += [f"CREATE TEMPORARY TABLE present_{table} ON COMMIT DROP AS TABLE {table}" for table in CARRIED]
-            after = carry_over(_columns(url), "pg_temp.present_{}".format, epoch, now)
+            kept = CARRIED + (DIRECTORY if with_directory else ())
+            columns = _columns(url, kept)
+            present = "pg_temp.present_{}".format
+            before.append(f"LOCK TABLE {', '.join(kept)} IN ACCESS EXCLUSIVE MODE")
+            before += [f"CREATE TEMPORARY TABLE present_{table} ON COMMIT DROP AS TABLE {table}" for table in kept]
+            after = [*epoch.carry_over(columns, present)]
+            after += epoch.carry_over_directory(columns, present) if with_directory else ()
+        else:
+            after = [*epoch.forget(), *(epoch.directory() if with_directory else ())]
         postgresql.put_back(url, self.database, before, after, progress)
         applied = upgrade(url, self.owners)
+        if not with_directory:
+            _run(url, epoch.directory())
         return [], tuple(f"{step.owner} {step.revision}" for step in applied)
 
     def _restore_secret(self, own: Callable[[Path], None]) -> bool:
@@ -205,22 +221,29 @@ def look(config: Config, owners: Sequence[Owner], source: Path, work: Path, prog
     return Restore(config, owners, work, manifest, _present(config.store.url), pending, differs)
 
 
-def begin_epoch(url: str, now: float) -> tuple[int, tuple[Doubtful, ...]]:
+def begin_epoch(url: str, now: float, actor: str) -> tuple[int, tuple[Doubtful, ...]]:
     """For a database that was put back by other means: forget its journal, put its jobs to a person. The new epoch."""
+    with _reading(url) as connection:
+        snapshot = snapshot_of(connection)
+        has_directory = inspect(connection).has_table("directory_version")
+    if "core" not in snapshot.revisions:
+        raise BackupError("the database holds no tables of Stellwerk; check [store] url")
+    epoch = NewEpoch(snapshot.epoch + 1, now, actor, "put back by other means")
+    _run(url, [*epoch.forget(), *(epoch.directory() if has_directory else ())])
+    return epoch.number, _jobs(url)[0]
+
+
+def _run(url: str, statements: Sequence[str]) -> None:
     parsed = parse_url(url)
     lock = writer_lock(parsed)
     try:
         with lock, open_engine(parsed, "write").begin() as connection:
-            snapshot = snapshot_of(connection)
-            if "core" not in snapshot.revisions:
-                raise BackupError("the database holds no tables of Stellwerk; check [store] url")
-            for statement in forget(snapshot.epoch + 1, now):
+            for statement in statements:
                 connection.exec_driver_sql(statement)
     except DBAPIError as error:
         raise outage(error, parsed) from error
     finally:
         lock.close()
-    return snapshot.epoch + 1, _jobs(url)[0]
 
 
 def _stripped(path: Path) -> bytes:
@@ -255,12 +278,12 @@ def _present(url: str) -> Present:
             jobs = 0
             if inspect(connection).has_table("job"):
                 jobs = connection.execute(text("SELECT count(*) FROM job WHERE state <> 'done'")).scalar_one()
-            for table in CARRIED:
+            for table in CARRIED + DIRECTORY:
                 if path is not None and inspect(connection).has_table(table):
                     for (said,) in connection.exec_driver_sql(f"PRAGMA quick_check({table})"):
                         if said != "ok":
                             return Present(problem=str(said))
-            return Present(snapshot, jobs)
+            return Present(snapshot, jobs, inspect(connection).has_table("directory_version"))
     except StellwerkError as error:
         if path is None:  # there is no other place to put it
             raise
@@ -279,10 +302,10 @@ def _reading(url: str) -> Iterator[Connection]:
         raise BackupError(f"the database cannot be read: {str(error.orig).strip().partition(chr(10))[0]}") from error
 
 
-def _columns(url: str) -> dict[str, list[str]]:
+def _columns(url: str, tables: Sequence[str]) -> dict[str, list[str]]:
     with _reading(url) as connection:
         found = inspect(connection)
-        return {table: [str(column["name"]) for column in found.get_columns(table)] for table in CARRIED}
+        return {table: [str(column["name"]) for column in found.get_columns(table)] for table in tables}
 
 
 def _jobs(url: str) -> tuple[tuple[Doubtful, ...], int]:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from gateway.backup.archive import Progress
 from gateway.backup.manifest import BackupError
-from gateway.backup.past import CARRIED, carry_over, forget
+from gateway.backup.past import CARRIED, DIRECTORY, NewEpoch
 from gateway.store.engine import parse_url, sqlite_path, writer_lock
 
 _INSTRUCTIONS = 200_000  # of SQLite's machine between two looks at the progress
@@ -58,11 +58,11 @@ def alone(path: Path) -> None:
         connection.execute("PRAGMA journal_mode = DELETE")
 
 
-def put_back(staged: Path, url: str, epoch: int, now: float, *, carry: bool, progress: Progress) -> None:
+def put_back(staged: Path, url: str, epoch: NewEpoch, *, carry: bool, progress: Progress) -> None:
     """Make the content of `staged` that of the existing database at `url`, in one commit.
 
     Other processes may have it open: they wait while the writers' lock is held, and see the new content after it. With
-    `carry` the present journal and jobs are kept. After a crash the present database is as it was.
+    `carry` the present journal, jobs and audit are kept. After a crash the present database is as it was.
     """
     live = sqlite_path(parse_url(url))
     assert live is not None
@@ -70,7 +70,7 @@ def put_back(staged: Path, url: str, epoch: int, now: float, *, carry: bool, pro
     with _errors(f"the database {live} cannot be replaced"), closing(_connect(staged)) as source:
         try:
             with lock:
-                _forget(source, live if carry else None, epoch, now)
+                _forget(source, live if carry else None, epoch)
                 with closing(_connect(live)) as target:
                     target.execute("PRAGMA synchronous = FULL")
                     _copy(source, target, progress)
@@ -80,7 +80,7 @@ def put_back(staged: Path, url: str, epoch: int, now: float, *, carry: bool, pro
             lock.close()
 
 
-def put_in_place(staged: Path, url: str, epoch: int, now: float) -> list[Path]:
+def put_in_place(staged: Path, url: str, epoch: NewEpoch) -> list[Path]:
     """As `put_back` where there is no database that can be read; what is there is moved aside: the files moved.
 
     No gateway may run.
@@ -91,25 +91,28 @@ def put_in_place(staged: Path, url: str, epoch: int, now: float) -> list[Path]:
     moved: list[Path] = []
     with _errors(f"the database {live} cannot be made"):
         with closing(_connect(staged)) as source:
-            _forget(source, None, epoch, now)
+            _forget(source, None, epoch)
         try:
             with lock:
                 for suffix in ("-wal", "-shm", ""):  # a log without its file is harmless, the other way round is not
                     old = Path(f"{live}{suffix}")
                     if old.exists():
-                        moved.append(old.rename(f"{live}.unreadable-{now:.0f}{suffix}"))
+                        moved.append(old.rename(f"{live}.unreadable-{epoch.at:.0f}{suffix}"))
                 staged.rename(live)
         finally:
             lock.close()
     return moved
 
 
-def _forget(source: sqlite3.Connection, live: Path | None, epoch: int, now: float) -> None:
+def _forget(source: sqlite3.Connection, live: Path | None, epoch: NewEpoch) -> None:
     if live is not None:
         # Read-only by its URI; its log and shared memory are used as by any reader.
         source.execute("ATTACH ? AS present", (_uri(live, "ro"),))
-    columns = _common_columns(source) if live is not None else {}
-    statements = carry_over(columns, "present.{}".format, epoch, now) if live is not None else iter(forget(epoch, now))
+        columns = _common_columns(source)
+        present = "present.{}".format
+        statements = [*epoch.carry_over(columns, present), *epoch.carry_over_directory(columns, present)]
+    else:
+        statements = [*epoch.forget(), *epoch.directory()]
     source.execute("BEGIN IMMEDIATE")
     for statement in statements:
         source.execute(statement)
@@ -122,7 +125,10 @@ def _common_columns(source: sqlite3.Connection) -> Mapping[str, Sequence[str]]:
     def columns(schema: str, table: str) -> list[str]:
         return [str(row[1]) for row in source.execute(f"PRAGMA {schema}.table_info({table})")]
 
-    return {table: [name for name in columns("main", table) if name in columns("present", table)] for table in CARRIED}
+    return {
+        table: [name for name in columns("main", table) if name in columns("present", table)]
+        for table in CARRIED + DIRECTORY
+    }
 
 
 def _copy(source: sqlite3.Connection, target: sqlite3.Connection, progress: Progress) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -87,8 +89,15 @@ def restore(config_path: Path, as_json: bool, only_check: bool, yes: bool, drop_
             account = account_of_workers(config.server.user)
             with owned_by_workers(config), progress_bar() as progress:
                 own = account.own if account else lambda path: None
-                restored = found.run(time.time(), progress, own, drop_jobs=drop_jobs)
+                restored = found.run(time.time(), who(), progress, own, drop_jobs=drop_jobs)
     _tell_restored(restored, as_json=as_json)
+
+
+def who() -> str:
+    """Whoever runs this command, for the audit."""
+    from gateway.directory.actor import command_line
+
+    return command_line(os.environ.get("SUDO_USER") or getpass.getuser()).name
 
 
 @contextmanager

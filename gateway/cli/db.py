@@ -74,7 +74,7 @@ def new_epoch(config_path: Path, as_json: bool, yes: bool) -> None:
     letters. `stellwerk restore` does this by itself.
     """
     from gateway.backup.restoring import begin_epoch
-    from gateway.cli.backup import MustStopError, tell_doubtful
+    from gateway.cli.backup import MustStopError, tell_doubtful, who
     from gateway.supervisor.state import unless_running
 
     config = read_config(config_path)
@@ -83,7 +83,7 @@ def new_epoch(config_path: Path, as_json: bool, yes: bool) -> None:
     with unless_running(config.server.state_dir) as stopped, owned_by_workers(config):
         if not stopped:
             raise MustStopError("the gateway is running: stop it, put the database back, run this, start it")
-        epoch, doubtful = begin_epoch(config.store.url, time.time())
+        epoch, doubtful = begin_epoch(config.store.url, time.time(), who())
     if as_json:
         print_json({"epoch": epoch, "doubtful_jobs": [asdict(job) for job in doubtful]})
         return

@@ -39,7 +39,7 @@ def restore(
     try:
         found = restoring.look(config, owners, source, work, silent)
         assert not (running and found.needs_a_stop), found.needs_a_stop
-        return found.run(now, silent, lambda path: None, drop_jobs=drop_jobs)
+        return found.run(now, "tester", silent, lambda path: None, drop_jobs=drop_jobs)
     finally:
         shutil.rmtree(work)
 

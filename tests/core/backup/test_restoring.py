@@ -247,6 +247,86 @@ async def test_open_jobs_that_cannot_be_kept_are_not_lost_in_silence(tmp_path: P
         assert (await gateway.send(ANNA)).code == 250
 
 
+# The directory
+
+PEOPLE = (
+    "INSERT INTO organisation (id, name, created_at) VALUES ('o', 'org', 1)",
+    "INSERT INTO context (id, organisation_id, name, created_at) VALUES ('c', 'o', 'ctx', 1)",
+    "INSERT INTO person (id, context_id, address, role, created_at) VALUES ('p', 'c', 'anna@x.test', 'member', 1)",
+    "INSERT INTO mailbox (id, context_id, address, kind, created_at) VALUES ('m1', 'c', 'a@x.test', 'personal', 1)",
+)
+AUDIT = (
+    "INSERT INTO audit_entry (id, at, actor, action, noun, noun_id, name, before, after)"
+    " VALUES ('{id}', 1, 'root', 'x', 'y', 'z', '', '{{}}', '{{}}')"
+)
+
+
+def number(directory: Path) -> int:
+    ((found,),) = query(url_of(directory), "SELECT number FROM directory_version")
+    return int(found)
+
+
+def credential_version(directory: Path) -> int:
+    ((found,),) = query(url_of(directory), "SELECT credential_version FROM person")
+    return int(found)
+
+
+async def test_what_was_changed_since_the_backup_stays_in_the_audit(tmp_path: Path) -> None:
+    url = url_of(tmp_path)
+    async with running(tmp_path) as gateway:
+        query(url, AUDIT.format(id="a1"))
+        backup = await asyncio.to_thread(back_up, gateway.gateway.config, tmp_path / "backup.tar")
+        query(url, AUDIT.format(id="a2"))
+        await asyncio.to_thread(restore, gateway.gateway.config, backup, running=True)
+    found = query(url, "SELECT action, actor, name, after FROM audit_entry ORDER BY at")
+    assert [row[0] for row in found] == ["x", "x", "database.restore"]
+    assert found[-1][1:] == ("tester", "backup of 2027-01-15 08:00:00Z", '{"epoch": 1}')
+
+
+@pytest.mark.parametrize("changes", [0, 7, 30_000])
+async def test_no_process_trusts_what_it_knew_before_the_restore(tmp_path: Path, changes: int) -> None:
+    url = url_of(tmp_path)
+    async with running(tmp_path) as gateway:
+        for statement in PEOPLE:
+            query(url, statement)
+        backup = await asyncio.to_thread(back_up, gateway.gateway.config, tmp_path / "backup.tar")
+        query(url, f"UPDATE directory_version SET number = number + {changes}")
+        seen = {number(tmp_path)}
+        logged_in = {credential_version(tmp_path)}
+        for _ in range(2):
+            await asyncio.to_thread(restore, gateway.gateway.config, backup, running=True)
+            assert number(tmp_path) > max(seen)
+            assert credential_version(tmp_path) > max(logged_in)
+            seen.add(number(tmp_path))
+            query(url, "UPDATE person SET credential_version = credential_version + 1")
+            logged_in.add(credential_version(tmp_path))
+
+
+async def test_nobody_is_told_twice_that_somebody_is_away(tmp_path: Path) -> None:
+    url = url_of(tmp_path)
+    async with running(tmp_path) as gateway:
+        for statement in PEOPLE:
+            query(url, statement)
+        backup = await asyncio.to_thread(back_up, gateway.gateway.config, tmp_path / "backup.tar")
+        query(url, PEOPLE[-1].replace("m1", "m2").replace("a@x", "b@x"))
+        for mailbox in ("m1", "m2"):
+            query(url, f"INSERT INTO auto_answer VALUES ('{mailbox}', 's@out.test', 5)")
+        await asyncio.to_thread(restore, gateway.gateway.config, backup, running=True)
+    assert query(url, "SELECT mailbox_id, sender FROM auto_answer") == [("m1", "s@out.test")]
+
+
+async def test_a_new_machine_has_the_directory_of_the_backup(tmp_path: Path) -> None:
+    url = url_of(tmp_path)
+    async with running(tmp_path) as gateway:
+        for statement in PEOPLE:
+            query(url, statement)
+        backup = await asyncio.to_thread(back_up, gateway.gateway.config, tmp_path / "backup.tar")
+    empty(url)
+    restore(config(tmp_path), backup)
+    assert query(url, "SELECT address FROM person") == [("anna@x.test",)]
+    assert query(url, "SELECT action FROM audit_entry") == [("database.restore",)]
+
+
 # Put back by other means
 
 
@@ -254,7 +334,7 @@ async def test_a_new_epoch_for_a_database_that_was_put_back_by_other_means(tmp_p
     async with running(tmp_path) as gateway:
         await add_job(gateway, "j1", "k1")
         await gateway.send(ANNA, confirm=False)
-    assert begin_epoch(url_of(tmp_path), NOW)[0] == 1
+    assert begin_epoch(url_of(tmp_path), NOW, "tester")[0] == 1
     assert [row[:3] for row in jobs(tmp_path)] == [("j1", "dead", "k1 (restored 1)")]
     async with running(tmp_path) as gateway:
         await gateway.send(ANNA)
@@ -266,4 +346,4 @@ async def test_a_database_without_tables_begins_no_epoch(tmp_path: Path) -> None
     if url.startswith("sqlite"):
         (tmp_path / "test.db").touch()
     with pytest.raises(BackupError, match="no tables of Stellwerk"):
-        begin_epoch(url, NOW)
+        begin_epoch(url, NOW, "tester")
