@@ -7,9 +7,12 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
+from gateway.answers.out_of_office import SILENCE_SECONDS
+from gateway.answers.out_of_office import purge as purge_answers
 from gateway.config.models import Config
 from gateway.delivery.journal import Journal
 from gateway.delivery.journal_rows import Purge
+from gateway.directory.forgetting import purge_audit
 from gateway.errors import StoreUnavailable
 from gateway.jobs import outbox
 from gateway.store.store import BatchFunction, Store, Write
@@ -50,6 +53,9 @@ class Retention:
         deleted = Counter({"journal entries": await self._journal.purge(limits)})
         deleted["traces"] = await self._purge(purge_traces, now - self._config.trace.retention_days * _DAY)
         deleted["done jobs"] = await self._purge(outbox.purge, now - kept)
+        deleted["out-of-office answers"] = await self._purge(purge_answers, now - SILENCE_SECONDS)
+        if days := self._config.audit.retention_days:
+            deleted["audit entries"] = await self._purge(purge_audit, now - days * _DAY)
         return deleted
 
     async def _purge(self, function: BatchFunction, before: float) -> int:

@@ -148,6 +148,14 @@ class TraceConfig(Section):
     retention_days: float = Field(14, gt=0, description="traces older than this are deleted")
 
 
+class AuditConfig(Section):
+    """Who changed what in the directory."""
+
+    retention_days: float = Field(
+        0, ge=0, description="audit entries older than this are deleted; 0 keeps them for ever"
+    )
+
+
 class DnsConfig(Section):
     """DNS look-ups."""
 
@@ -208,6 +216,7 @@ class Config(Section):
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     journal: JournalConfig = Field(default_factory=JournalConfig)
     trace: TraceConfig = Field(default_factory=TraceConfig)
+    audit: AuditConfig = Field(default_factory=AuditConfig)
     dns: DnsConfig = Field(default_factory=DnsConfig)
     log: LogConfig = Field(default_factory=LogConfig)
     web: WebConfig = Field(default_factory=WebConfig)

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, select
 
+from gateway.directory import forgetting
+from gateway.directory.tables import audit_entry, auto_answer, context, mailbox, organisation
 from gateway.errors import ConfigError
 from gateway.retention import Retention
 from gateway.store.schema import job, journal_entry, journal_step, trace
@@ -21,6 +23,8 @@ retention_days = 3
 unconfirmed_hours = 12
 [trace]
 retention_days = 2
+[audit]
+retention_days = 5
 """
 
 
@@ -80,6 +84,43 @@ async def test_it_says_how_much_it_forgot(tmp_path: Path) -> None:
         gateway.clock.now += 2 * 3600
         assert +await retention_of(gateway).forget() == {"journal entries": 1}
         assert not +await retention_of(gateway).forget()
+
+
+async def audited(gateway: Running, name: str, at: float) -> None:
+    texts = dict.fromkeys(("actor", "action", "noun", "noun_id", "name", "before", "after"), "")
+    await add(gateway, audit_entry, id=name, at=at, **texts)
+
+
+async def test_the_audit_is_forgotten_at_its_age_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forgetting, "PURGED_AT_ONCE", 2)
+    async with running(tmp_path, tables=TABLES) as gateway:
+        for age in range(6):
+            await audited(gateway, f"{age} days", NOW - age * DAY - 1)
+        assert +await retention_of(gateway).forget() == {"audit entries": 1}
+        gateway.clock.now += 3 * DAY
+        assert +await retention_of(gateway).forget() == {"audit entries": 3}
+        assert await ids(gateway, audit_entry) == {"0 days", "1 days"}
+
+
+async def test_without_a_setting_the_audit_is_kept_for_ever(tmp_path: Path) -> None:
+    async with running(tmp_path) as gateway:
+        await audited(gateway, "first", 0.0)
+        gateway.clock.now += 100 * 365 * DAY
+        await retention_of(gateway).forget()
+        assert await ids(gateway, audit_entry) == {"first"}
+
+
+async def test_answers_are_forgotten_when_another_may_be_sent(tmp_path: Path) -> None:
+    async with running(tmp_path) as gateway:
+        with_nobody = {"organisation_id": "o", "created_at": NOW}
+        await add(gateway, organisation, id="o", name="o", created_at=NOW)
+        await add(gateway, context, id="c", name="c", **with_nobody)
+        await add(gateway, mailbox, id="m", context_id="c", address="a@x.test", kind="shared", created_at=NOW)
+        await add(gateway, auto_answer, mailbox_id="m", sender="s@out.test", at=NOW)
+        gateway.clock.now += 7 * DAY
+        assert not +await retention_of(gateway).forget()
+        gateway.clock.now += 1
+        assert +await retention_of(gateway).forget() == {"out-of-office answers": 1}
 
 
 @pytest.mark.parametrize(("table", "old"), [("trace", "keep_days"), ("journal", "unfinished_days")])

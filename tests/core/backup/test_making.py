@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 from contextlib import closing
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from gateway.backup.archive import extract, read_manifest
 from gateway.backup.manifest import SECRET, BackupError
 from gateway.store.schema import journal_entry, journal_step, metadata
 from gateway.store.store import Store, Write, insert
-from gateway.store.upgrade import CORE, upgrade
+from gateway.store.upgrade import CORE, Owner, upgrade
 from tests.core.backup.backups import back_up, empty, restore, silent
 from tests.core.gateways import NOW, config, running
 from tests.core.store.test_upgrade import CREATE, Plugin
@@ -150,6 +152,24 @@ def test_a_newer_revision_is_refused_and_an_older_one_migrated(tmp_path: Path) -
     with pytest.raises(BackupError, match=r"vip tables of revision vip_2, which this version does not know"):
         restore(config(tmp_path), new, [CORE, plugin.owner])
     assert query(url, "SELECT version_num FROM alembic_version_vip") == [("vip_2",)]
+
+
+@on_both_databases
+def test_a_backup_from_before_the_directory_is_migrated(tmp_path: Path) -> None:
+    url = url_of(tmp_path)
+    folder = tmp_path / "first"
+    folder.mkdir()
+    (first,) = Path(str(files("gateway.store") / "migrations")).glob("r0001*.py")
+    shutil.copy(first, folder)
+    upgrade(url, [Owner("core", str(folder))])
+    old = back_up(config(tmp_path), tmp_path / "old.tar")
+    for present in ("the same revision", "nothing"):
+        if present == "nothing":
+            empty(url)
+        with pytest.raises(AssertionError, match="older tables, which are migrated"):
+            restore(config(tmp_path), old, running=True)
+        assert restore(config(tmp_path), old).migrated == ("core core_0002",)
+        assert query(url, "SELECT action FROM audit_entry") == [("database.restore",)]
 
 
 @on_both_databases
