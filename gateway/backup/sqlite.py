@@ -69,13 +69,13 @@ def put_back(staged: Path, url: str, epoch: NewEpoch, *, carry: bool, progress: 
     lock = writer_lock(parse_url(url))
     with _errors(f"the database {live} cannot be replaced"), closing(_connect(staged)) as source:
         try:
-            with lock:
-                _forget(source, live if carry else None, epoch)
-                with closing(_connect(live)) as target:
-                    target.execute("PRAGMA synchronous = FULL")
+            with closing(_connect(live)) as target:
+                target.execute("PRAGMA synchronous = FULL")
+                with lock:
+                    _forget(source, live if carry else None, epoch)
                     _copy(source, target, progress)
-                    # The next commit of the gateway would have to write all of it into the file.
-                    target.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                # Or a commit of the gateway would have to write all of it into the file.
+                target.execute("PRAGMA wal_checkpoint(PASSIVE)")
         finally:
             lock.close()
 
