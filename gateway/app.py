@@ -20,7 +20,6 @@ from gateway.delivery.client_tls import ClientTls
 from gateway.delivery.executor import Executor
 from gateway.delivery.journal import Identity as Identity
 from gateway.delivery.journal import Journal
-from gateway.delivery.journal_rows import Purge
 from gateway.delivery.login import Login
 from gateway.delivery.maildir import Maildir
 from gateway.delivery.notifications import Notifier
@@ -31,25 +30,23 @@ from gateway.directory.service import DirectoryService
 from gateway.directory.static import StaticDirectory
 from gateway.directory.tables import auto_answer
 from gateway.dns.service import DnsService
-from gateway.errors import StartupError, StoreUnavailable
+from gateway.errors import StartupError
 from gateway.hooks.finding import Given
 from gateway.hooks.loader import PluginSet, load_plugins, service_log
 from gateway.hooks.runner import Call, PluginFailure
-from gateway.jobs import outbox
 from gateway.jobs.worker import JobWorker
 from gateway.mail.stamp import Stamp
 from gateway.pipeline import Pipeline
 from gateway.planning import Planner
+from gateway.retention import Retention
 from gateway.store.engine import is_missing
-from gateway.store.store import BatchFunction, Store, Write
+from gateway.store.store import Store
 from gateway.store.upgrade import Owner, owners_of, prepare
 from gateway.trace import Tracer
-from gateway.trace import purge as purge_traces
 
 log = logging.getLogger("stellwerk")
 
 ProcessRole = Literal["smtp", "desk", "cli"]
-PURGE_SECONDS = 600.0
 
 
 class Gateway:
@@ -125,9 +122,10 @@ class Gateway:
                 self.directory.has_mailbox,
                 self.job_counts,
             )
+            retention = Retention(self.store, self.journal, self.config, self.clock)
             self._background += [
                 asyncio.create_task(jobs.run(), name="outbox"),
-                asyncio.create_task(self._purge_regularly(), name="purging of old entries"),
+                asyncio.create_task(retention.run(), name="purging of old entries"),
             ]
         for task in self._background:
             task.add_done_callback(_log_crash)
@@ -161,27 +159,6 @@ class Gateway:
             await self.plugins.runner.must(call, gateway=self)
         except PluginFailure as failure:
             raise StartupError(f"the gateway does not start, {failure}") from None
-
-    async def _purge_regularly(self) -> None:
-        """Delete what nobody can need any more: closed journal entries, old traces, finished jobs."""
-        journal = self.config.journal
-        while True:
-            now = self.clock()
-            limits = Purge(
-                now, journal.join_seconds, journal.unfinished_days * 86_400, journal.unconfirmed_hours * 3600
-            )
-            try:
-                await self.journal.purge(limits)
-                await self._purge(purge_traces, now - self.config.trace.keep_days * 86_400)
-                await self._purge(outbox.purge, now - journal.unfinished_days * 86_400)
-            except StoreUnavailable as error:
-                log.warning("old entries could not be deleted, trying again later: %s", error)
-            await asyncio.sleep(PURGE_SECONDS)
-
-    async def _purge(self, function: BatchFunction, before: float) -> None:
-        """In short transactions, so that mail does not wait behind them."""
-        while (await self.store.write([Write(function, before)]))[0]:
-            pass
 
     def _services(self) -> Mapping[str, Services]:
         return {

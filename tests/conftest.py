@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from tests.servers import REQUIRE_VARIABLE, SERVERS, missing
 
-pytest_plugins = ["gateway.testing.pytest_plugin"]
+pytest_plugins = ["gateway.testing.pytest_plugin", "tests.databases"]
 
 # The same examples in every run, and no time limit on a machine that others use as well. For other examples:
 # STELLWERK_HYPOTHESIS=exploring pytest tests/core

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 REQUIRE_VARIABLE = "STELLWERK_REQUIRE_SERVERS"
@@ -33,13 +34,27 @@ SERVERS: Mapping[str, Server] = {
     "opendkim": Server("opendkim", "opendkim"),
     "promtool": Server("promtool", "prometheus"),
     "systemd-analyze": Server("systemd-analyze", "systemd"),
+    "postgresql": Server("initdb", "postgresql"),
 }
 
 
 def missing(name: str) -> str | None:
     """What to say when the server is not on this machine; None when it is. Raises KeyError for an unknown name."""
     server = SERVERS[name]
-    # Servers live in sbin, which is not on every user's path.
-    if shutil.which(server.program, path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"):
+    if shutil.which(server.program, path=_search_path()):
         return None
     return f"{server.program} is not installed; on Debian: apt install {server.package}"
+
+
+def postgresql_program(name: str) -> str:
+    """Where this program of PostgreSQL is. FileNotFoundError when there is none."""
+    found = shutil.which(name, path=_search_path())
+    if found is None:
+        raise FileNotFoundError(f"{name} is not installed; on Debian: apt install {SERVERS['postgresql'].package}")
+    return found
+
+
+def _search_path() -> str:
+    """The user's path, and where Debian keeps servers: sbin, and for each version of PostgreSQL a place of its own."""
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda place: -float(place.parent.name))
+    return ":".join([os.environ.get("PATH", ""), "/usr/local/sbin:/usr/sbin:/sbin", *map(str, versions)])

@@ -30,6 +30,8 @@ COMMANDS: dict[str, _Entry] = {
     "config": _Entry("gateway.cli.config:config", "Check the configuration, or describe every setting."),
     "demo": _Entry("gateway.cli.demo.command:demo", "Show a throw-away gateway at work, in under a minute."),
     "db": _Entry("gateway.cli.db:db", "Migrate the database, or show its revisions."),
+    "backup": _Entry("gateway.cli.backup:backup", "Write a backup of database and secret while mail flows."),
+    "restore": _Entry("gateway.cli.backup:restore", "Check a backup, or put it back."),
     "doctor": _Entry("gateway.cli.doctor:doctor", "Check the whole installation."),
     "postfix": _Entry("gateway.cli.postfix:postfix", "Print tested Postfix configuration for this gateway."),
 }

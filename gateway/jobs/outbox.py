@@ -18,6 +18,9 @@ SEND_MAIL = "send_mail"
 RETRY_SECONDS = (60.0, 300.0, 900.0, 3600.0)
 GIVE_UP_SECONDS = 5 * 86_400.0
 PURGED_AT_ONCE = 1000
+RESTORED = " (restored "
+"""Stands behind the key of a job that came out of a backup, before the epoch: nobody knows whether it has run, so it
+must not keep out the same job of mail that comes again. A retry gives it its own key back."""
 _insert = insert(job_table, "ignore")
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from gateway import app
+from gateway import retention
 from gateway.app import Gateway, Identity, next_hops, read_secret
 from gateway.delivery.maildir import Maildir
 from gateway.delivery.smtp_client import SmtpNextHop
@@ -23,7 +22,10 @@ from gateway.store.schema import job, journal_step, trace
 from gateway.store.store import StoreReadOnly
 from gateway.store.upgrade import status
 from tests.core.fake_next_hop import FakeNextHop
-from tests.core.gateways import HELLO, NOW, Clock, Running, config, locked, plugin, running
+from tests.core.gateways import HELLO, NOW, Clock, Running, config, plugin, running
+from tests.databases import locked, on_both_databases, query, url_of
+
+pytestmark = on_both_databases
 
 ANNA = "anna@example.test"
 
@@ -38,9 +40,7 @@ async def test_a_start_creates_the_store_and_a_stop_closes_everything(tmp_path: 
 async def test_a_store_of_another_revision_is_refused_in_one_line(tmp_path: Path) -> None:
     async with running(tmp_path):
         pass
-    with sqlite3.connect(tmp_path / "test.db") as database:
-        database.execute("UPDATE alembic_version_core SET version_num = 'r9999'")
-    database.close()
+    query(url_of(tmp_path), "UPDATE alembic_version_core SET version_num = 'r9999'")
     gateway = Gateway(config(tmp_path))
     with pytest.raises(StartupError, match="core tables of revision r9999, which this version does not know"):
         await gateway.start()
@@ -72,13 +72,12 @@ async def test_the_command_line_starts_nothing_and_may_not_write(tmp_path: Path)
 
 def old_rows(directory: Path) -> None:
     """A trace and a done job that nobody needs any more, and a job that is due."""
-    with sqlite3.connect(directory / "test.db") as database:
-        database.execute("INSERT INTO trace VALUES ('old', 1.0, 'mx', '', '[]', '', '{}')")
-        database.execute(
-            "INSERT INTO job (id, owner, kind, payload, due_at, state, created_at)"
-            " VALUES ('old', 'core', 'x', '{}', 1.0, 'done', 1.0)"
-        )
-    database.close()
+    query(url_of(directory), "INSERT INTO trace VALUES ('old', 1.0, 'mx', '', '[]', '', '{}')")
+    query(
+        url_of(directory),
+        "INSERT INTO job (id, owner, kind, payload, due_at, state, created_at)"
+        " VALUES ('old', 'core', 'x', '{}', 1.0, 'done', 1.0)",
+    )
 
 
 async def until_gone(gateway: Gateway, *tables: Any) -> None:
@@ -106,12 +105,12 @@ async def test_the_desk_deletes_what_is_old_and_empties_the_outbox(tmp_path: Pat
 async def test_the_desk_goes_on_deleting_when_the_store_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(app, "PURGE_SECONDS", 0.01)
+    monkeypatch.setattr(retention, "PURGE_SECONDS", 0.01)
     async with running(tmp_path):
         pass
     old_rows(tmp_path)
     gateway = Gateway(config(tmp_path), role="desk", clock=Clock())
-    with locked(tmp_path):
+    with locked(url_of(tmp_path)):
         await gateway.start()
         for _ in range(1000):
             if "old entries could not be deleted" in caplog.text:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from gateway.trace import (
 )
 from gateway.trace_line import MAX_TOLD, together
 from tests.core.gateways import HELLO, NOW, plugin, running, session
+from tests.databases import on_both_databases, query
 
 ANNA = "anna@example.test"
 TELLING = """
@@ -54,6 +54,7 @@ def message_annotate(self, message):
 """
 
 
+@on_both_databases
 async def test_a_story_tells_all_that_an_admin_asks(tmp_path: Path) -> None:
     plugin(tmp_path, "telling", TELLING)
     async with running(tmp_path, "telling") as gateway:
@@ -139,6 +140,7 @@ OUTCOMES = [
 ]
 
 
+@on_both_databases
 @pytest.mark.parametrize(
     ("replies", "refusals", "expected"), [row[1:] for row in OUTCOMES], ids=[row[0] for row in OUTCOMES]
 )
@@ -168,6 +170,7 @@ SEARCHES = [
 ]
 
 
+@on_both_databases
 @pytest.mark.parametrize(("search", "found"), SEARCHES, ids=[str(row[0])[7:-1] for row in SEARCHES])
 async def test_search(tmp_path: Path, search: Search, found: int) -> None:
     async with running(tmp_path) as gateway:
@@ -185,6 +188,7 @@ async def test_search(tmp_path: Path, search: Search, found: int) -> None:
         assert len(await latest(gateway.gateway.store, 10, search)) == found
 
 
+@on_both_databases
 async def test_what_a_plugin_says_may_be_anything(tmp_path: Path) -> None:
     """A story that cannot be written as JSON would turn a delivered message into a 451."""
     async with running(tmp_path) as gateway:
@@ -228,6 +232,7 @@ def test_a_session_is_told_without_what_is_empty() -> None:
     }
 
 
+@on_both_databases
 async def test_find_and_latest(tmp_path: Path) -> None:
     async with running(tmp_path) as gateway:
         sent = []
@@ -255,22 +260,15 @@ async def test_a_closed_store_costs_the_story_and_nothing_else(
     assert "1 traces not kept, the log has their replies" in caplog.text
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path / 'trace.db'}"
-    upgrade(url, [CORE])
-    return url
-
-
-async def test_purge_deletes_the_old_in_pieces(database: str, tmp_path: Path) -> None:
+async def test_purge_deletes_the_old_in_pieces(store_url: str) -> None:
+    await asyncio.to_thread(upgrade, store_url, [CORE])
     count = PURGED_AT_ONCE + 5
-    with sqlite3.connect(tmp_path / "trace.db") as connection:
-        connection.executemany(
-            "INSERT INTO trace VALUES (?, ?, 'mx', '', '[]', '', '{}')",
-            [(str(number), NOW - 10 if number else NOW) for number in range(count + 1)],
-        )
-    connection.close()
-    store = Store.open(database)
+    query(
+        store_url,
+        "INSERT INTO trace VALUES (?, ?, 'mx', '', '[]', '', '{}')",
+        [(str(number), NOW - 10 if number else NOW) for number in range(count + 1)],
+    )
+    store = Store.open(store_url)
     deleted = [(await store.write([Write(purge, NOW - 5)]))[0] for _ in range(3)]
     left = await latest(store, 10)
     await asyncio.to_thread(store.close)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,10 +29,9 @@ notes = Table("plugin_notes", MetaData(), Column("id", Text, primary_key=True), 
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    url = f"sqlite:///{tmp_path / 'journal.db'}"
-    await asyncio.to_thread(upgrade, url, [CORE])
-    opened = Store.open(url)
+async def store(store_url: str) -> AsyncIterator[Store]:
+    await asyncio.to_thread(upgrade, store_url, [CORE])
+    opened = Store.open(store_url)
     yield opened
     await asyncio.to_thread(opened.close)
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from gateway.cli.db import db
 from gateway.cli.main import main
 from gateway.store.engine import open_engine, parse_url
+from tests.databases import sqlite_only
 
 CONFIG = """\
 plugins = []
@@ -24,7 +25,7 @@ hostname = "gw.example.test"
 state_dir = "{state}"
 
 [store]
-url = "sqlite:///{state}/store.db"
+url = "{url}"
 
 [[listener]]
 name = "mx"
@@ -43,9 +44,9 @@ own = "mail"
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
+def config(tmp_path: Path, store_url: str) -> Path:
     path = tmp_path / "stellwerk.toml"
-    path.write_text(CONFIG.format(state=tmp_path))
+    path.write_text(CONFIG.format(state=tmp_path, url=store_url))
     return path
 
 
@@ -98,36 +99,38 @@ def test_upgrade_and_status_as_json(config: Path) -> None:
     ],
 )
 def test_status_of_tables_that_this_installation_does_not_know(
-    config: Path, tmp_path: Path, statement: str, exit_code: int, line: str
+    config: Path, store_url: str, statement: str, exit_code: int, line: str
 ) -> None:
     run(config, "upgrade")
-    with open_engine(parse_url(f"sqlite:///{tmp_path}/store.db"), "write").begin() as connection:
+    with open_engine(parse_url(store_url), "write").begin() as connection:
         connection.exec_driver_sql(statement)
     result = run(config, "status")
     assert result.exit_code == exit_code
     assert line in result.output.splitlines()
 
 
+@sqlite_only
 def test_a_failure_is_one_line_and_no_traceback(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "store.db").write_bytes(b"garbage " * 2048)
+    (tmp_path / "test.db").write_bytes(b"garbage " * 2048)
     monkeypatch.setattr(sys, "argv", ["stellwerk", "db", "upgrade", "--config", str(config)])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 1
     said = "is not available: file is not a database; restore it from a backup or correct [store] url"
-    assert capsys.readouterr().err == f"the store {tmp_path}/store.db {said}\n"
+    assert capsys.readouterr().err == f"the store {tmp_path}/test.db {said}\n"
 
 
+@sqlite_only
 @pytest.mark.skipif(os.geteuid() != 0, reason="changes users, so it needs root")
 def test_what_root_makes_belongs_to_the_workers(config: Path, tmp_path: Path) -> None:
     config.write_text(config.read_text().replace("[server]", '[server]\nuser = "nobody"'))
     assert run(config, "upgrade").exit_code == 0
     assert run(config, "status").exit_code == 0
     nobody = pwd.getpwnam("nobody").pw_uid
-    owners = {path.name: path.stat().st_uid for path in tmp_path.glob("store.db*")}
-    assert owners["store.db"] == owners["store.db.lock"] == nobody
+    owners = {path.name: path.stat().st_uid for path in tmp_path.glob("test.db*")}
+    assert owners["test.db"] == owners["test.db.lock"] == nobody
     assert set(owners.values()) == {nobody}
 
 

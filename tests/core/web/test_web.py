@@ -21,7 +21,8 @@ from gateway.store.store import Write
 from gateway.supervisor.state import StateDirectory
 from gateway.web import app, server
 from gateway.web.server import WebServer
-from tests.core.gateways import NOW, Running, locked, plugin, running
+from tests.core.gateways import NOW, Running, plugin, running
+from tests.databases import locked, url_of
 from tests.integration.waiting import until
 
 ANNA = "anna@example.test"
@@ -111,7 +112,7 @@ async def test_a_gateway_that_is_well(tmp_path: Path) -> None:
 async def test_s2_health_and_metrics_answer_while_the_store_is_down(tmp_path: Path) -> None:
     async with web(tmp_path) as found:
         await healthy(found, well=True)
-        with locked(tmp_path):
+        with locked(url_of(tmp_path)):
             assert (await found.gateway.send(ANNA)).code == 451
             answer = await healthy(found, well=False)
             metrics = await found.get("/metrics")
