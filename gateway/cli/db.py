@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +11,7 @@ import click
 
 from gateway.cli.options import config_option, json_option, read_config
 from gateway.cli.output import print_json, print_table
+from gateway.cli.with_store import owned_by_workers
 
 if TYPE_CHECKING:
     from gateway.config.models import Config
@@ -32,7 +31,7 @@ def upgrade(config_path: Path, as_json: bool) -> None:
     from gateway.store import upgrade as migrations
 
     config, owners = _config_and_owners(config_path)
-    with _owned_by_workers(config):
+    with owned_by_workers(config):
         applied = migrations.upgrade(config.store.url, owners)
     if as_json:
         print_json([asdict(step) for step in applied])
@@ -51,7 +50,7 @@ def status(context: click.Context, config_path: Path, as_json: bool) -> None:
     from gateway.store import upgrade as migrations
 
     config, owners = _config_and_owners(config_path)
-    with _owned_by_workers(config):
+    with owned_by_workers(config):
         found = migrations.status(config.store.url, owners)
     if as_json:
         print_json([asdict(owner) for owner in found])
@@ -82,18 +81,3 @@ def _config_and_owners(config_path: Path) -> tuple[Config, list[Owner]]:
         return config, gateway.owners()
     finally:
         asyncio.run(gateway.stop())
-
-
-@contextmanager
-def _owned_by_workers(config: Config) -> Iterator[None]:
-    """What root makes inside, the workers can write afterwards."""
-    from gateway.checking import store_files
-    from gateway.supervisor.account import account_of_workers
-
-    account = account_of_workers(config.server.user)
-    try:
-        yield
-    finally:
-        if account is not None:
-            for file in store_files(config.store.url):
-                account.own(file)

@@ -62,7 +62,7 @@ class AddMailbox:
             "created_at": change.now,
         }
         change.add(mailbox, row, name=parsed.key, organisation_id=organisation_row.id)
-        _add_address(change, parsed, str(row["id"]), MAIN, organisation_row.id)
+        add_address(change, parsed, str(row["id"]), MAIN, organisation_row.id)
         return str(row["id"])
 
 
@@ -150,7 +150,7 @@ class AddAlias:
         owner = box.organisation_row(change)
         parsed = free_address(change, self.alias, owner)
         plans.check_aliases(change, owner, box.row)
-        _add_address(change, parsed, box.row.id, ALIAS, box.organisation_id)
+        add_address(change, parsed, box.row.id, ALIAS, box.organisation_id)
         return parsed.key
 
 
@@ -234,7 +234,8 @@ def free_address(change: Change, text: str, owner: Row[Any]) -> Address:
 _KINDS = {MAIN: "main address", ALIAS: "alias", INTAKE: "intake address"}
 
 
-def _add_address(change: Change, parsed: Address, mailbox_id: str, kind: str, organisation_id: str) -> None:
+def add_address(change: Change, parsed: Address, mailbox_id: str, kind: str, organisation_id: str) -> None:
+    """`parsed` leads to the mailbox from now on. Whether it may is for the caller to have seen."""
     row = {
         "key": parsed.key,
         "domain": parsed.domain,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false, or_, select, true, union_all
+from sqlalchemy import ColumnElement, and_, false, or_, select, true
 
 from gateway.directory.actor import Actor
 from gateway.directory.change import Change
 from gateway.directory.tables import context, context_visibility, mailbox, membership, organisation, person
+
+# Names of their own: a query that these conditions stand in may ask the same tables, and would be correlated with.
+_context = context.alias("seen_context")
+_membership = membership.alias("seen_membership")
 
 
 def visible_organisation(actor: Actor) -> ColumnElement[bool]:
@@ -21,10 +25,16 @@ def visible_context(actor: Actor, context_id: ColumnElement[Any]) -> ColumnEleme
     if actor.is_operator:
         return true()
     if actor.role == "organisation_admin":
-        return context_id.in_(select(context.c.id).where(context.c.organisation_id == actor.organisation_id))
+        return context_id.in_(select(_context.c.id).where(_context.c.organisation_id == actor.organisation_id))
     shown = select(context_visibility.c.sees_context_id).where(context_visibility.c.context_id == actor.context_id)
-    own = select(context.c.id).where(context.c.id == actor.context_id)
-    return context_id.in_(union_all(own, shown))
+    return or_(context_id == actor.context_id, context_id.in_(shown))
+
+
+def administered_context(actor: Actor, context_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Condition: contexts whose people and mailboxes the actor may change."""
+    if actor.role == "context_admin":
+        return context_id == actor.context_id
+    return visible_context(actor, context_id) if actor.role in {"organisation_admin", "operator"} else false()
 
 
 def visible_person(actor: Actor) -> ColumnElement[bool]:
@@ -36,8 +46,8 @@ def visible_mailbox(actor: Actor) -> ColumnElement[bool]:
     """Condition on `mailbox`: of a visible context, one's own, or one that somebody shares with the actor."""
     if actor.is_operator:
         return true()
-    shared = select(membership.c.mailbox_id).where(
-        and_(membership.c.person_id == actor.person_id, membership.c.until.is_(None))
+    shared = select(_membership.c.mailbox_id).where(
+        and_(_membership.c.person_id == actor.person_id, _membership.c.until.is_(None))
     )
     return or_(
         visible_context(actor, mailbox.c.context_id),

@@ -56,6 +56,28 @@ async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
     await asyncio.to_thread(store.close)
 
 
+TOWN: tuple[Command[Any], ...] = (
+    AddOrganisation("acme", "Acme Ltd"),
+    AddContext("acme", "sales"),
+    AddContext("acme", "plant"),
+    AddDomain("acme.test", "acme"),
+    TrustDomain("acme.test"),
+    AddOrganisation("other"),
+    AddContext("other", "main"),
+    AddDomain("other.test", "other"),
+    TrustDomain("other.test"),
+    AddPerson("anna@acme.test", "acme", "sales", "Anna Berg", "organisation_admin"),
+    AddPerson("bo@acme.test", "acme", "plant", "Bo Dahl"),
+    AddPerson("cleo@other.test", "other", "main", "Cleo Fink"),
+    AddMailbox("anna@acme.test", "acme", "sales", owner="anna@acme.test"),
+    AddMailbox("bo@acme.test", "acme", "plant", owner="bo@acme.test"),
+    AddMailbox("cleo@other.test", "other", "main", owner="cleo@other.test"),
+    AddMailbox("team@acme.test", "acme", "sales", "shared", display_name="Acme Sales"),
+    AddAlias("info@acme.test", "team@acme.test"),
+)
+"""The commands that make `town`."""
+
+
 @pytest.fixture
 async def town(kept: Kept) -> Kept:
     """Organisation `acme` with contexts `sales` and `plant` on acme.test (trusted), and `other` on other.test.
@@ -63,24 +85,6 @@ async def town(kept: Kept) -> Kept:
     anna@acme.test (sales, organisation admin), bo@acme.test (plant), cleo@other.test own mailboxes of their names;
     team@acme.test is shared and has the alias info@acme.test.
     """
-    for command in (
-        AddOrganisation("acme", "Acme Ltd"),
-        AddContext("acme", "sales"),
-        AddContext("acme", "plant"),
-        AddDomain("acme.test", "acme"),
-        TrustDomain("acme.test"),
-        AddOrganisation("other"),
-        AddContext("other", "main"),
-        AddDomain("other.test", "other"),
-        TrustDomain("other.test"),
-        AddPerson("anna@acme.test", "acme", "sales", "Anna Berg", "organisation_admin"),
-        AddPerson("bo@acme.test", "acme", "plant", "Bo Dahl"),
-        AddPerson("cleo@other.test", "other", "main", "Cleo Fink"),
-        AddMailbox("anna@acme.test", "acme", "sales", owner="anna@acme.test"),
-        AddMailbox("bo@acme.test", "acme", "plant", owner="bo@acme.test"),
-        AddMailbox("cleo@other.test", "other", "main", owner="cleo@other.test"),
-        AddMailbox("team@acme.test", "acme", "sales", "shared", display_name="Acme Sales"),
-        AddAlias("info@acme.test", "team@acme.test"),
-    ):
+    for command in TOWN:
         await kept.do(command)
     return kept
