@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from sqlalchemy import Select
+from sqlalchemy import Connection, Select, Table, update
 
 from gateway.directory.actor import Actor, command_line
 from gateway.directory.change import Command, Done, carry_out
@@ -17,7 +17,7 @@ from gateway.directory.domains import AddDomain, TrustDomain
 from gateway.directory.mailboxes import AddAlias, AddMailbox
 from gateway.directory.organisations import AddContext, AddOrganisation
 from gateway.directory.people import AddPerson
-from gateway.store.store import Store
+from gateway.store.store import Store, Write
 from gateway.store.upgrade import CORE, upgrade
 
 T = TypeVar("T")
@@ -41,6 +41,16 @@ class Kept:
     async def tell(self, command: Command[T], actor: Actor = OPERATOR, *, dry_run: bool = False) -> Done[T]:
         """As `do`, with the audit entries that it made."""
         return await carry_out(self.store, actor, command, lambda: self.now, dry_run=dry_run)
+
+    async def undo(self, table: Table, identity: str, **values: Any) -> None:
+        """Give a row other values past every command."""
+        statement = update(table).where(table.c.id == identity).values(**values)
+
+        def run(connection: Connection, payloads: Sequence[Any], /) -> Sequence[None]:
+            connection.execute(statement)
+            return [None] * len(payloads)
+
+        await self.store.write([Write(run, None)])
 
     async def rows(self, query: Select[Any]) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in await self.store.read(query)]
