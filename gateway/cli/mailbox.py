@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from gateway.cli import bulk
 from gateway.cli.directory_options import (
     LIMIT,
     Desk,
@@ -172,3 +173,7 @@ def intake(desk: Desk, address: str, state: str, domain: str) -> None:
     key = desk.change(make)
     if not desk.as_json and not desk.dry_run:
         click.echo(f"let the old provider forward to {key}")
+
+
+mailbox.add_command(bulk.import_mailboxes)
+mailbox.add_command(bulk.export_mailboxes)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from gateway.cli import bulk
 from gateway.cli.directory_options import Desk, Office, changing, given, place_options, reading
 
 _ROLES = click.Choice(["member", "context_admin", "organisation_admin", "operator"])
@@ -220,3 +221,7 @@ def activate(desk: Desk, address: str) -> None:
     from gateway.directory.leaving import ActivatePerson
 
     desk.carry_out(ActivatePerson(address))
+
+
+user.add_command(bulk.import_people)
+user.add_command(bulk.export_people)

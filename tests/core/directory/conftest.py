@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,6 +63,16 @@ async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
     upgrade(url, [CORE])
     store = Store.open(url)
     yield Kept(store, url)
+    await asyncio.to_thread(store.close)
+
+
+@pytest.fixture
+async def another(tmp_path: Path) -> AsyncIterator[Callable[[], Kept]]:
+    """A second, empty directory on a store of its own."""
+    url = f"sqlite:///{tmp_path}/another.db"
+    upgrade(url, [CORE])
+    store = Store.open(url)
+    yield lambda: Kept(store, url)
     await asyncio.to_thread(store.close)
 
 
