@@ -35,6 +35,8 @@ COMMANDS: dict[str, _Entry] = {
     "member": _Entry("gateway.cli.member:member", "Who may use a mailbox, now and at any time before."),
     "alias": _Entry("gateway.cli.alias:alias", "Further addresses of mailboxes."),
     "directory": _Entry("gateway.cli.directory:directory", "What still names people who left; who changed what."),
+    "addressbook": _Entry("gateway.cli.addressbook:addressbook", "Export a context's address book."),
+    "person": _Entry("gateway.cli.person:person", "Export or erase what is stored about a person."),
     "config": _Entry("gateway.cli.config:config", "Check the configuration, or describe every setting."),
     "demo": _Entry("gateway.cli.demo.command:demo", "Show a throw-away gateway at work, in under a minute."),
     "db": _Entry("gateway.cli.db:db", "Migrate the database, or show its revisions."),
