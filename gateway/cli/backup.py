@@ -39,7 +39,7 @@ def backup(config_path: Path, as_json: bool, force: bool, to: Path) -> None:
     and texts of people's mail and the gateway's secret: only you may read it (mode 0600); keep it so.
     """
     from gateway.backup.making import make, target_of
-    from gateway.cli.db import owned_by_workers
+    from gateway.cli.with_store import owned_by_workers
 
     config = read_config(config_path)
     now = time.time()
@@ -69,7 +69,7 @@ def restore(config_path: Path, as_json: bool, only_check: bool, yes: bool, drop_
     cannot be read; then you are told to stop it. The present journal and jobs are kept. Jobs that only the backup
     has become dead letters, since nobody knows whether they have run: stellwerk jobs retry or drop.
     """
-    from gateway.cli.db import owned_by_workers
+    from gateway.cli.with_store import owned_by_workers
     from gateway.supervisor.account import account_of_workers
     from gateway.supervisor.state import unless_running
 
@@ -104,7 +104,8 @@ def who() -> str:
 def _looked_at(config_path: Path, source: Path) -> Iterator[Restore]:
     """The backup, unpacked beside the database until the end of the block."""
     from gateway.backup.restoring import look
-    from gateway.cli.db import config_and_owners, owned_by_workers
+    from gateway.cli.db import config_and_owners
+    from gateway.cli.with_store import owned_by_workers
     from gateway.store.engine import parse_url, sqlite_path
     from gateway.supervisor.account import account_of_workers
 

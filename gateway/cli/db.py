@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +12,7 @@ import click
 
 from gateway.cli.options import config_option, json_option, read_config
 from gateway.cli.output import print_json, print_table
+from gateway.cli.with_store import owned_by_workers
 
 if TYPE_CHECKING:
     from gateway.config.models import Config
@@ -111,18 +110,3 @@ def config_and_owners(config_path: Path) -> tuple[Config, list[Owner]]:
         return config, gateway.owners()
     finally:
         asyncio.run(gateway.stop())
-
-
-@contextmanager
-def owned_by_workers(config: Config) -> Iterator[None]:
-    """What root makes inside, the workers can write afterwards."""
-    from gateway.checking import store_files
-    from gateway.supervisor.account import account_of_workers
-
-    account = account_of_workers(config.server.user)
-    try:
-        yield
-    finally:
-        if account is not None:
-            for file in store_files(config.store.url):
-                account.own(file)

@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from gateway.config.addresses import parse_socket_address
+from gateway.config.client_setup import ClientSetupConfig
 from gateway.config.listener import ListenerConfig
 from gateway.config.next_hop import NextHopConfig
 from gateway.config.problems import (
@@ -220,6 +221,7 @@ class Config(Section):
     dns: DnsConfig = Field(default_factory=DnsConfig)
     log: LogConfig = Field(default_factory=LogConfig)
     web: WebConfig = Field(default_factory=WebConfig)
+    client_setup: ClientSetupConfig = Field(default_factory=ClientSetupConfig)
     plugin: dict[str, dict[str, Any]] = Field({}, description="[plugin.NAME]: the settings of one plugin")
 
     _source: Source | None = PrivateAttr(None)
