@@ -17,6 +17,9 @@ import psycopg
 from tests.integration.ports import PortReservation
 from tests.servers import postgresql_program
 
+# Waits for the end of its standard input, which is the end of the process that started it, however that came.
+_TIDY_UP = 'cat >/dev/null; kill -QUIT "$(head -n 1 "$1/data/postmaster.pid")"; sleep 1; rm -rf "$1"'
+
 OWNER = "stellwerk"
 """The role that owns everything; it needs no password."""
 GUARDED = "guarded"
@@ -55,6 +58,13 @@ class PostgresqlServer:
             os.chown(self.directory, self._account.pw_uid, self._account.pw_gid)
         self._settings = _SETTINGS.format(port=self.port, directory=self.directory) + ("" if durable else _CARELESS)
         self._data = self.directory / "data"
+        self._tether = subprocess.Popen(
+            ["/bin/sh", "-c", _TIDY_UP, "sh", str(self.directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         self._free: list[str] = []
         self._made = 0
 
@@ -85,6 +95,8 @@ class PostgresqlServer:
         try:
             self.crash()
         finally:
+            self._tether.kill()
+            self._tether.communicate()
             shutil.rmtree(self.directory, ignore_errors=True)
             self._ports.release()
 

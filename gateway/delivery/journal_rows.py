@@ -97,6 +97,20 @@ CLOSE = (
 DROP = delete(journal_step).where(
     journal_step.c.entry_id == bindparam("b_entry"), journal_step.c.recipient == bindparam("b_recipient")
 )
+# Nobody knows whether commit A stands, and nothing was handed on: its steps wait for the sender, not for their lease.
+GIVE_BACK = (
+    update(journal_step)
+    .where(
+        journal_step.c.entry_id.in_(
+            select(journal_entry.c.id).where(
+                journal_entry.c.digest == bindparam("b_digest"), journal_entry.c.sender == bindparam("b_sender")
+            )
+        ),
+        journal_step.c.transaction_id == bindparam("b_transaction"),
+        journal_step.c.state == State.SENDING.value,
+    )
+    .values(state=State.DEFERRED.value, leased_by="", leased_until=0.0, updated_at=bindparam("b_now"))
+)
 _insert_entries = insert(journal_entry)
 _insert_steps = insert(journal_step)
 _insert_jobs = insert(job_table, "ignore")
