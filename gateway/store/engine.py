@@ -11,6 +11,7 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
@@ -61,14 +62,15 @@ _SQLITE_OUTAGES = {
     sqlite3.SQLITE_PROTOCOL: "SQLite's WAL locks do not work here; keep the file on a local disk",
 }
 # PostgreSQL's SQLSTATE classes: connection, resources, operator intervention, system error; then single states:
-# serialization failure, deadlock, lock not available, read-only transaction, a privilege that is missing.
-_POSTGRESQL_OUTAGES = ("08", "53", "57", "58", "40001", "40P01", "55P03", "25006", "42501")
+# serialization failure, deadlock, lock not available, read-only transaction, no privilege, no schema to use.
+_POSTGRESQL_OUTAGES = ("08", "53", "57", "58", "40001", "40P01", "55P03", "25006", "42501", "3F000")
 _POSTGRESQL_HINTS = {
     "53100": "free space on the server's disk",
     "53300": "raise max_connections there; each process of a gateway needs three",
     "55P03": "another program holds it locked",
     "25006": "the server is a standby or set to read-only; [store] url must name the primary",
     "42501": "the role of [store] url must own the database",
+    "3F000": "the role of [store] url must own the database",
 }
 # What libpq says when there is no session yet; there is no SQLSTATE then. A server may speak another language.
 _CONNECTION_HINTS = (
@@ -81,6 +83,7 @@ _CONNECTION_HINTS = (
     ("too many clients", "raise max_connections there; each process of a gateway needs three"),
     ("remaining connection slots", "raise max_connections there; each process of a gateway needs three"),
     ("SSL", "correct sslmode and certificates of [store] url, or the server's"),
+    ("sslmode", "correct sslmode and certificates of [store] url, or the server's"),
     ("", "start the server, or correct host and port of [store] url"),
 )
 
@@ -290,6 +293,48 @@ def hold(connection: Connection, names: Iterable[str]) -> None:
     )
 
 
+def touch(connection: Connection, payloads: Sequence[object], /) -> Sequence[None]:
+    """A batch function that writes nothing and fails where nothing could be written. Raises StoreUnavailable.
+
+    On SQLite every transaction takes the write lock. PostgreSQL is not even asked before the first statement.
+    """
+    if connection.dialect.name == "postgresql":
+        numbered = "SELECT txid_current() WHERE current_setting('transaction_read_only') = 'off'"
+        if connection.exec_driver_sql(numbered).scalar() is None:
+            where = _shown(connection.engine.url)
+            raise StoreUnavailable(f"the store {where} takes no writes; {_POSTGRESQL_HINTS['25006']}")
+    return [None] * len(payloads)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What a PostgreSQL server says of itself. `clock` is its POSIX time."""
+
+    version: str
+    encoding: str
+    connections: int
+    clock: float
+    careless: tuple[str, ...]
+    """Settings that lose commits when the server or its machine goes down."""
+
+
+def server_facts(url: URL) -> Server | None:
+    """None for SQLite. Raises StoreUnavailable."""
+    if sqlite_path(url) is not None:
+        return None
+    names = ("server_version", "server_encoding", "max_connections", "superuser_reserved_connections")
+    durable = ("fsync", "full_page_writes", "synchronous_commit")
+    asked = ", ".join(f"current_setting('{name}')" for name in (*names, *durable))
+    try:
+        with open_engine(url, "read").connect() as connection:
+            row = connection.exec_driver_sql(f"SELECT extract(epoch FROM clock_timestamp()), {asked}").one()  # noqa: S608
+    except DBAPIError as error:
+        raise outage(error, url) from error
+    clock, version, encoding, most, reserved, *settings = row
+    careless = tuple(name for name, value in zip(durable, settings, strict=True) if value == "off")
+    return Server(version.split()[0], encoding, int(most) - int(reserved), float(clock), careless)
+
+
 def broken_references(connection: Connection) -> list[str]:
     """Tables whose foreign keys a migration broke; PostgreSQL enforces them as it goes."""
     if connection.dialect.name != "sqlite":
@@ -336,12 +381,16 @@ def outage(error: BaseException, url: URL) -> StoreUnavailable:
     cause = getattr(error, "orig", None) or error
     lines = str(cause).strip().splitlines() or [type(cause).__name__]
     path = sqlite_path(url)
-    # What else a URL may say, a password among it, is nobody's business.
-    shown = url.set(drivername=url.get_backend_name(), query={}).render_as_string(hide_password=True)
     hint = _hint(error, lines[0]) if isinstance(error, DBAPIError) else None
     return StoreUnavailable(
-        f"the store {shown if path is None else path} is not available: {lines[0]}" + (f"; {hint}" if hint else "")
+        f"the store {_shown(url) if path is None else path} is not available: {lines[0]}"
+        + (f"; {hint}" if hint else "")
     )
+
+
+def _shown(url: URL) -> str:
+    """Without what else it may say, a password among it."""
+    return url.set(drivername=url.get_backend_name(), query={}).render_as_string(hide_password=True)
 
 
 def _hint(error: DBAPIError, text: str) -> str | None:

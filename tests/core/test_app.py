@@ -181,6 +181,22 @@ async def test_a_worker_that_died_leaves_unknown_and_its_successor_frees_it(tmp_
         await successor.gateway.stop()
 
 
+async def test_leases_of_a_node_that_never_comes_back_end_by_their_time(tmp_path: Path) -> None:
+    async with running(tmp_path) as gateway:
+        gone = await second(gateway, Identity("n2", "b1", "n2-b1-1"))
+        gone.mail.gate = asyncio.Event()
+        transaction = await gone.begin(ANNA)
+        task = asyncio.create_task(gone.gateway.pipeline.process(transaction, MemoryBody(HELLO)))
+        await gone.mail.arrived.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert (await gateway.send(ANNA)).code == 451
+        gateway.clock.now += 30 + 61  # a message's whole time, and a margin
+        assert (await gateway.send(ANNA)).code == 250
+        assert gateway.mail.delivered == {ANNA: 1}
+        await gone.gateway.stop()
+
+
 async def test_a_stop_writes_what_is_held(tmp_path: Path) -> None:
     async with running(tmp_path) as gateway:
         other = await second(gateway)

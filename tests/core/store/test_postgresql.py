@@ -19,7 +19,7 @@ from gateway.store.writer import Write, Writer
 from tests.core.store.conftest import Database, add, note
 from tests.databases import locked, postgresql_only, query
 from tests.integration.waiting import until
-from tests.postgresql import GUARDED, PASSWORD, PostgresqlServer
+from tests.postgresql import GUARDED, OWNER, PASSWORD, PostgresqlServer
 
 pytestmark = postgresql_only
 
@@ -150,8 +150,8 @@ WRONG = [
     (GUARDED, "", "", "no password supplied; put the password into"),
     (GUARDED, "wrong", "/other", "authentication failed"),
     ("stranger", PASSWORD, "", 'role "stranger" does not exist; create the role there, or correct the user of'),
-    ("stellwerk", PASSWORD, "/other", 'database "other" does not exist; create the database there, or correct its'),
-    ("stellwerk", PASSWORD, "?sslmode=require", "SSL was required; correct sslmode and certificates of"),
+    (OWNER, PASSWORD, "/other", 'database "other" does not exist; create the database there, or correct its'),
+    (OWNER, PASSWORD, "?sslmode=require", "SSL was required; correct sslmode and certificates of"),
 ]
 
 
