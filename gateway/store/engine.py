@@ -164,7 +164,6 @@ def _postgresql_engine(url: URL, access: Access, busy_timeout_seconds: float) ->
     session = {"lock_timeout": str(int(busy_timeout_seconds * 1000))} | _POSTGRESQL_SESSION
     options: dict[str, Any] = {}
     if access == "read":
-        session["default_transaction_read_only"] = "on"
         options["isolation_level"] = "AUTOCOMMIT"
     if access == "migrate":  # it may think for long between two statements
         del session["idle_in_transaction_session_timeout"]
@@ -172,7 +171,15 @@ def _postgresql_engine(url: URL, access: Access, busy_timeout_seconds: float) ->
     arguments = {name: value for name, value in arguments.items() if name not in url.query}
     engine = create_engine(url, connect_args=arguments, poolclass=NullPool, hide_parameters=True, **options)
     event.listen(engine, "connect", _without_nul)
+    if access == "read":
+        event.listen(engine, "connect", _read_only)
     return engine
+
+
+def _read_only(connection: Any, record: object) -> None:
+    # Not among the options: libpq takes such a session for one with a standby (target_session_attrs).
+    connection.execute("SET default_transaction_read_only = on")
+    connection.commit()
 
 
 def _without_nul(connection: Any, record: object) -> None:
