@@ -7,11 +7,47 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from gateway.testing.sink import Sink
 from tests.databases import query
 
 CLIENTS = 16
+CONFIG = """
+plugins = []
+
+[server]
+hostname = "gw.example.test"
+state_dir = "{state}"
+workers = {workers}
+
+[store]
+url = "{url}"
+
+[[listener]]
+name = "mx"
+address = "127.0.0.1:{port}"
+greeting_delay_ms = 0
+max_connections_per_client = 100
+
+[next_hop.sink]
+kind = "smtp"
+address = "{sink}"
+
+[routing]
+hosted = "sink"
+
+[hosted."example.test"]
+mailboxes = ["*"]
+
+[log]
+level = "warning"
+"""
+
+
+def config_text(url: str, state: Path, port: int, sink: Sink, *, workers: int = 1) -> str:
+    """Of a gateway that takes mail for example.test at `port` and hands it to `sink`."""
+    return CONFIG.format(url=url, state=state, port=port, sink=sink.address, workers=workers)
 
 
 @dataclass

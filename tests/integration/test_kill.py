@@ -10,7 +10,7 @@ import pytest
 from gateway.testing.sink import Sink
 from tests.databases import is_sqlite
 from tests.integration.gateway_process import GatewayProcess, StartGateway, gateway_process
-from tests.integration.load import Ledger, check, copies_at, sending, summary, unknown_attempts
+from tests.integration.load import Ledger, check, config_text, copies_at, sending, summary, unknown_attempts
 from tests.integration.ports import reserved_ports
 from tests.integration.waiting import until
 
@@ -20,35 +20,6 @@ ROUNDS = 20
 ROUNDS_ON_POSTGRESQL = 4
 """The kills are the same, and so is all that follows but for the database."""
 ACKNOWLEDGED_PER_ROUND = 100
-CONFIG = """
-plugins = []
-
-[server]
-hostname = "gw.example.test"
-state_dir = "{state}"
-
-[store]
-url = "{url}"
-
-[[listener]]
-name = "mx"
-address = "127.0.0.1:{port}"
-greeting_delay_ms = 0
-max_connections_per_client = 100
-
-[next_hop.sink]
-kind = "smtp"
-address = "{sink}"
-
-[routing]
-hosted = "sink"
-
-[hosted."example.test"]
-mailboxes = ["*"]
-
-[log]
-level = "warning"
-"""
 
 
 class Killer:
@@ -91,8 +62,7 @@ async def test_nothing_acknowledged_is_lost_and_every_duplicate_is_explained(
     async with Sink() as sink:
         with reserved_ports() as ports:
             port = ports.take()
-            text = CONFIG.format(sink=sink.address, port=port, state=tmp_path / "state", url=store_url)
-            process = await gateway_process(text)
+            process = await gateway_process(config_text(store_url, tmp_path / "state", port, sink))
             async with sending(port, ledger):
                 killer = Killer(process, ledger)
                 for number in range(rounds):

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.testing.sink import Sink
 from tests.integration.gateway_process import StartGateway
-from tests.integration.load import Ledger, check, copies_at, sending, summary, unknown_attempts
+from tests.integration.load import Ledger, check, config_text, copies_at, sending, summary, unknown_attempts
 from tests.integration.ports import reserved_ports
 from tests.integration.waiting import until
 from tests.postgresql import PostgresqlServer
@@ -18,29 +18,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.server("postgresql")]
 
 RESTARTS = 5
 ACKNOWLEDGED_BETWEEN = 150
-CONFIG = """
-plugins = []
-[server]
-hostname = "gw.example.test"
-state_dir = "{state}"
-workers = 2
-[store]
-url = "{url}"
-[[listener]]
-name = "mx"
-address = "127.0.0.1:{port}"
-greeting_delay_ms = 0
-max_connections_per_client = 100
-[next_hop.sink]
-kind = "smtp"
-address = "{sink}"
-[routing]
-hosted = "sink"
-[hosted."example.test"]
-mailboxes = ["*"]
-[log]
-level = "warning"
-"""
 
 
 async def acknowledged(ledger: Ledger, more: int) -> None:
@@ -67,9 +44,7 @@ async def test_s4_restarts_of_the_database_lose_nothing_and_double_nothing(
     with durable_postgresql.database() as url, reserved_ports() as ports:
         async with Sink() as sink:
             port = ports.take()
-            process = await gateway_process(
-                CONFIG.format(sink=sink.address, port=port, state=tmp_path / "state", url=url)
-            )
+            process = await gateway_process(config_text(url, tmp_path / "state", port, sink, workers=2))
             workers = process.workers()
             async with sending(port, ledger):
                 for _ in range(RESTARTS):

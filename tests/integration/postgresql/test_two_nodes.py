@@ -12,8 +12,8 @@ import pytest
 from gateway.testing.sink import Answer, Sink
 from tests.databases import postgresql_only, query
 from tests.integration.gateway_process import GatewayProcess, StartGateway
+from tests.integration.load import config_text
 from tests.integration.ports import reserved_ports
-from tests.integration.postgresql.test_restart import CONFIG
 from tests.integration.smtp_client import Client
 from tests.integration.waiting import until
 
@@ -50,11 +50,7 @@ async def nodes(gateway_process: StartGateway, store_url: str, tmp_path: Path) -
         ports = reserved.take(), reserved.take()
         async with Sink() as sink:
             first, second = await asyncio.gather(*(
-                gateway_process(
-                    CONFIG.replace("workers = 2", "workers = 1").format(
-                        sink=sink.address, port=port, state=tmp_path / f"state-{port}", url=store_url
-                    )
-                )
+                gateway_process(config_text(store_url, tmp_path / f"state-{port}", port, sink))
                 for port in ports
             ))  # fmt: skip
             yield Nodes((first, second), ports, sink, store_url)
