@@ -63,6 +63,7 @@ __all__ = [
     "ListenerName",
     "MailDomainAnswer",
     "MailParameters",
+    "Mailbox",
     "Message",
     "Plugin",
     "Recipient",
@@ -117,15 +118,64 @@ class StoreReader(Protocol):
         ...
 
 
-class Directory(Protocol):
-    """Who has a mailbox here."""
+class Mailbox(Protocol):
+    """A mailbox as the directory knows it. `organisation` and `context` are empty for those of the configuration."""
 
-    def hosts(self, domain: str) -> bool:
-        """Whether `domain` (A-label, lower case) is hosted."""
+    @property
+    def address(self) -> Address:
+        """Its main address, whichever was asked for."""
         ...
 
-    def has_mailbox(self, address: Address) -> bool:
+    @property
+    def kind(self) -> str:
+        """`personal` or `shared`."""
+        ...
+
+    @property
+    def organisation(self) -> str: ...
+
+    @property
+    def context(self) -> str: ...
+
+    @property
+    def receives(self) -> bool: ...
+
+    @property
+    def vip(self) -> bool: ...
+
+    @property
+    def max_message_bytes(self) -> int | None:
+        """The strictest of its own limit and its organisation's plan; None without one."""
+        ...
+
+    @property
+    def plugins(self) -> Mapping[str, bool]:
+        """Plugins that its context has switched on or off; those it left alone are missing."""
+        ...
+
+
+class Directory(Protocol):
+    """Who has a mailbox here. What reads the database raises `StoreUnavailable`: let it through, it becomes a 451."""
+
+    def hosts(self, domain: str) -> bool:
+        """Whether mail for `domain` (A-label, lower case) is taken here."""
+        ...
+
+    def is_local(self, address: Address) -> bool:
+        """Whether mail for it stays here, be there such a mailbox or not."""
+        ...
+
+    @property
+    def smallest_message_limit(self) -> int | None:
+        """No mailbox has a stricter `max_message_bytes`; None: none has any. So that small mail need not ask."""
+        ...
+
+    async def has_mailbox(self, address: Address) -> bool:
         """Whether the address (its subaddress left aside) is a mailbox of a hosted domain."""
+        ...
+
+    async def mailbox(self, address: Address) -> Mailbox | None:
+        """The mailbox that the address, or an alias of that name, leads to."""
         ...
 
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+from gateway.answers.out_of_office import OutOfOffice
 from gateway.api import Services
 from gateway.config.models import Config
 from gateway.config.next_hop import LmtpNextHopConfig, MaildirNextHopConfig, NextHopConfig, SmtpNextHopConfig
@@ -26,7 +27,9 @@ from gateway.delivery.notifications import Notifier
 from gateway.delivery.settlement import Settlement
 from gateway.delivery.smtp_client import SmtpNextHop
 from gateway.delivery.transport import NextHop
+from gateway.directory.service import DirectoryService
 from gateway.directory.static import StaticDirectory
+from gateway.directory.tables import auto_answer
 from gateway.dns.service import DnsService
 from gateway.errors import StartupError, StoreUnavailable
 from gateway.hooks.finding import Given
@@ -37,6 +40,7 @@ from gateway.jobs.worker import JobWorker
 from gateway.mail.stamp import Stamp
 from gateway.pipeline import Pipeline
 from gateway.planning import Planner
+from gateway.store.engine import is_missing
 from gateway.store.store import BatchFunction, Store, Write
 from gateway.store.upgrade import Owner, owners_of, prepare
 from gateway.trace import Tracer
@@ -72,13 +76,14 @@ class Gateway:
         self.store = Store.open(
             config.store.url, read_only=role == "cli", busy_timeout_seconds=config.store.busy_timeout_seconds
         )
-        self.directory = StaticDirectory(config.hosted, config.server.hostname)
+        self.directory = DirectoryService(StaticDirectory(config.hosted, config.server.hostname), self.store)
         self.dns = DnsService(config, self.directory.hosts)
         self.plugins: PluginSet = load_plugins(config, self._services(), source, given)
         self.next_hops = next_hops(config)
         self.stamp = Stamp(config.server.hostname, read_secret(config))
         self.journal = Journal(self.store, self.identity, config.journal.join_seconds, self._tables())
-        self.planner = Planner(config, self.plugins.runner, self.directory, self.stamp)
+        out_of_office = OutOfOffice(self.directory, self.store, config.server.hostname)
+        self.planner = Planner(config, self.plugins.runner, self.directory, self.stamp, out_of_office)
         self.executor = Executor(self.next_hops)
         self.tracer = Tracer(self.store)
         self.job_counts: Counter[str] = Counter()
@@ -105,8 +110,10 @@ class Gateway:
             if isinstance(hop, SmtpNextHop):
                 await asyncio.to_thread(hop.check_files)
         await self.journal.recover(self.clock())
+        await self.directory.start()
         for call in self.plugins.runner.chain("gateway_startup"):
             await self._startup(call)
+        self._background = [self.directory.watch()]
         if self.role == "desk":
             jobs = JobWorker(
                 self.store,
@@ -118,12 +125,17 @@ class Gateway:
                 self.directory.has_mailbox,
                 self.job_counts,
             )
-            self._background = [
+            self._background += [
                 asyncio.create_task(jobs.run(), name="outbox"),
                 asyncio.create_task(self._purge_regularly(), name="purging of old entries"),
             ]
-            for task in self._background:
-                task.add_done_callback(_log_crash)
+        for task in self._background:
+            task.add_done_callback(_log_crash)
+
+    async def look(self) -> None:
+        """Know the directory without starting, as far as there is one. Raises `StoreUnavailable`."""
+        if not is_missing(self.config.store.url):
+            await self.directory.start_if_there_are_tables()
 
     async def stop(self) -> None:
         """Let what runs after replies finish, tell the plugins, close what is open."""
@@ -178,7 +190,8 @@ class Gateway:
         }
 
     def _tables(self) -> Mapping[str, object]:
-        return {name: table for plugin in self.plugins.plugins for name, table in plugin.declared.tables.items()}
+        declared = {name: table for plugin in self.plugins.plugins for name, table in plugin.declared.tables.items()}
+        return declared | {auto_answer.name: auto_answer}
 
 
 def _log_crash(task: asyncio.Task[None]) -> None:

@@ -76,6 +76,7 @@ class Explanation:
 async def explain(gateway: Gateway, question: Question) -> Explanation:
     """Walk the message up to its finished plan. Raises `ConfigError` when the listener does not exist."""
     listener = _listener(gateway, question.listener)
+    await gateway.look()
     session = _session(listener, question)
     sender = "" if question.sender is None else str(question.sender)
     told = Explanation(session, sender, [])

@@ -15,8 +15,12 @@ from email.parser import BytesFeedParser
 from functools import partial
 from typing import cast
 
-from gateway.api import Directory
+from gateway.answers.out_of_office import OutOfOffice
 from gateway.config.models import Config
+from gateway.directory.lookup import Mailbox
+from gateway.directory.mailboxes import MAIN
+from gateway.directory.service import DirectoryService
+from gateway.errors import StoreUnavailable
 from gateway.hooks.registry import Accept
 from gateway.hooks.runner import Call, PluginFailure, Runner, Story
 from gateway.mail.address import Address
@@ -26,13 +30,24 @@ from gateway.mail.edits import EditError
 from gateway.mail.envelope import BEHIND_A_MAIL_SERVER, MailParameters, Recipient, Session
 from gateway.mail.ids import new_id
 from gateway.mail.message import Message, Tag, TagValue
-from gateway.mail.reply import MAIL_LOOP, PLUGIN_FAILED, RECIPIENT_OK, RELAY_DENIED, TOO_BIG, UNKNOWN_USER, Reply
+from gateway.mail.reply import (
+    MAIL_LOOP,
+    MAILBOX_DISABLED,
+    NEXT_HOP_MISCONFIGURED,
+    PLUGIN_FAILED,
+    RECIPIENT_OK,
+    RELAY_DENIED,
+    STORE_DOWN,
+    TOO_BIG,
+    UNKNOWN_USER,
+    Reply,
+)
 from gateway.mail.stamp import LOOPS_ALLOWED, Inspection, Stamp
 from gateway.mail.transaction import Transaction
 from gateway.routing.annotation import annotated
 from gateway.routing.plan import DeliveryPlan
 from gateway.routing.resolver import Limits, Resolver, TooManyRecipients
-from gateway.routing.route import Deliver, Refuse, Route
+from gateway.routing.route import Deliver, Redirect, Refuse, Route
 from gateway.routing.soundness import flaw_of_plan, flaw_of_route
 
 log = logging.getLogger("stellwerk.plugins")
@@ -54,11 +69,19 @@ class Planned:
 class Planner:
     """The deciding half of the message walk, for one configuration."""
 
-    def __init__(self, config: Config, runner: Runner, directory: Directory, stamp: Stamp) -> None:
+    def __init__(
+        self,
+        config: Config,
+        runner: Runner,
+        directory: DirectoryService,
+        stamp: Stamp,
+        out_of_office: OutOfOffice | None = None,
+    ) -> None:
         self._config = config
         self._runner = runner
         self._directory = directory
         self._stamp = stamp
+        self._out_of_office = out_of_office
         self._trusted_servers = {
             listener.name: TrustedServers(frozenset(listener.trusted_authserv_ids), listener.trusted_received)
             for listener in config.listeners
@@ -113,6 +136,9 @@ class Planner:
             reply = await self._rcpt(transaction, recipient, story)
         except PluginFailure:
             reply = PLUGIN_FAILED
+        except StoreUnavailable as error:
+            log.error("%s the directory cannot be asked: %s", transaction.id, error)
+            reply = STORE_DOWN
         noted = [event for event in story if "answer" in event or "error" in event]
         if noted or not reply.is_accept:
             address = str(recipient.address)
@@ -123,22 +149,24 @@ class Planner:
 
     async def _rcpt(self, transaction: Transaction, recipient: Recipient, story: Story) -> Reply:
         arguments = {"transaction": transaction, "recipient": recipient}
+        mailbox = await self._directory.mailbox(recipient.address)
+        off = _switched_off(mailbox)
         if self._runner.chain("smtp_rcpt_check"):
-            checked = await self._runner.until_rejection("smtp_rcpt_check", story, transaction.tag, **arguments)
+            checked = await self._runner.until_rejection("smtp_rcpt_check", story, transaction.tag, off, **arguments)
             if checked.answer is not None:
                 return _reply(checked.answer)
         if self._runner.chain("smtp_rcpt_claim"):
-            claimed = await self._runner.first_answer("smtp_rcpt_claim", story, **arguments)
+            claimed = await self._runner.first_answer("smtp_rcpt_claim", story, off, **arguments)
             if isinstance(claimed.answer, Accept):
                 return RECIPIENT_OK
             if claimed.answer is not None:
                 return _reply(claimed.answer)
-        return self._claim(transaction.session, recipient.address)
+        return self._claim(transaction.session, recipient.address, mailbox)
 
-    def _claim(self, session: Session, address: Address) -> Reply:
+    def _claim(self, session: Session, address: Address, mailbox: Mailbox | None) -> Reply:
         """The core's own answer, asked last: hosted mailboxes, then what the listener's role allows."""
-        if self._directory.has_mailbox(address):
-            return RECIPIENT_OK
+        if mailbox is not None:
+            return RECIPIENT_OK if mailbox.receives and mailbox.successors != () else MAILBOX_DISABLED
         if self._directory.hosts(address.domain):
             return UNKNOWN_USER
         relays = session.role in BEHIND_A_MAIL_SERVER and self._config.routing.outbound
@@ -206,6 +234,8 @@ class Planner:
         if self._runner.chain("message_annotate"):
             effects = await self._runner.collect("message_annotate", story, message=message, plan=plan)
             transaction.tag(_tags(effects))
+        if self._out_of_office is not None:
+            effects += await self._out_of_office.effects(message, plan, story)
         try:
             plan = annotated(plan, message, inspection.edits, effects)
         except EditError as error:
@@ -230,6 +260,8 @@ class Planner:
 
     async def _ask(self, message: Message, story: Story, index: int, address: Address) -> Route | None:
         call = self._routes[index]
+        if call.plugin in _switched_off(await self._directory.mailbox(address)):
+            return None
         arguments = {"message": message, "recipient": address}
         route = cast("Route | None", await self._runner.invoke(call, arguments, story))
         flaw = None if route is None else flaw_of_route(route, self._config.next_hops)
@@ -250,13 +282,36 @@ class Planner:
         """Mail to many may double: they were accepted, and one forwarded copy more must not defer them for ever."""
         return max(self._config.routing.max_recipients, 2 * named)
 
-    def _fallback(self, address: Address) -> Route:
+    async def _fallback(self, address: Address) -> Route:
         routing = self._config.routing
-        if self._directory.hosts(address.domain) or self._directory.has_mailbox(address):
-            return Deliver(routing.hosted, "hosted")
+        mailbox = await self._directory.mailbox(address)
+        if mailbox is not None:
+            return self._into(mailbox, address)
+        if self._directory.is_local(address):
+            # A plugin leads to somebody who is not listed: the next hop knows who there is, unless the directory does.
+            return (
+                Refuse(UNKNOWN_USER) if self._directory.lists_all(address.domain) else Deliver(routing.hosted, "hosted")
+            )
         if routing.outbound:
             return Deliver(routing.outbound, "outbound")
         return Refuse(RELAY_DENIED, reason="no next hop for mail to the outside")
+
+    def _into(self, mailbox: Mailbox, address: Address) -> Route:
+        """On to the main address, to whoever follows somebody who has left, or to its next hop."""
+        if not mailbox.receives:
+            return Refuse(MAILBOX_DISABLED, "receives", "the mailbox is set to receive nothing")
+        if mailbox.successors is not None:
+            if mailbox.successors:
+                return Redirect(mailbox.successors, rule="successor", reason="its owner has left")
+            return Refuse(MAILBOX_DISABLED, "successor", "its owner has left, and nobody follows")
+        if mailbox.asked != MAIN:
+            _, plus, detail = address.local.partition("+")
+            main = replace(mailbox.address, local=f"{mailbox.address.local}{plus}{detail}")
+            return Redirect((main,), rule=mailbox.asked, reason=f"{mailbox.asked} of {mailbox.address}")
+        via = mailbox.next_hop or self._config.routing.hosted
+        if via not in self._config.next_hops:
+            return Refuse(NEXT_HOP_MISCONFIGURED, "next_hop", f"its next hop {via} is not configured")
+        return Deliver(via, "hosted")
 
     def _loop(self, inspection: Inspection) -> Reply | None:
         limit = self._config.limits.max_received
@@ -265,6 +320,13 @@ class Planner:
         if inspection.loops > LOOPS_ALLOWED:
             return MAIL_LOOP.says("mail loop: this gateway sent the message to itself")
         return None
+
+
+def _switched_off(mailbox: Mailbox | None) -> frozenset[str]:
+    """Plugins that the mailbox's context has switched off: they are not asked about it."""
+    if mailbox is None or not mailbox.plugins:
+        return frozenset()
+    return frozenset(name for name, enabled in mailbox.plugins.items() if not enabled)
 
 
 def _reply(answer: object) -> Reply:

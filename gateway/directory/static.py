@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from gateway.config.models import HostedConfig
 from gateway.mail.address import Address
 
+POSTMASTER = "postmaster"
 # With "*" or behind a "+" these would reach a next hop that may take them for a route (RFC 5321 F.2, the "percent
 # hack", UUCP paths).
 _ROUTING_CHARACTERS = frozenset("@%!")
@@ -27,7 +28,7 @@ class StaticDirectory:
         """Whether the address, its +subaddress left aside, takes mail here. Every domain has a postmaster (4.5.1)."""
         local = address.local.lower()
         boxes = self._hosted.get(address.domain)
-        if local == "postmaster":
+        if local == POSTMASTER:
             return boxes is not None or address.domain == self._hostname
         if boxes is None:
             return False

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from inspect import isawaitable
@@ -114,13 +114,23 @@ class Runner:
         """Every implementation of every hook."""
         return (call for chain in self._calls.values() for call in chain)
 
-    async def until_rejection(self, hook: str, story: Story, note: Note | None = None, /, **arguments: Any) -> Outcome:
+    async def until_rejection(
+        self,
+        hook: str,
+        story: Story,
+        note: Note | None = None,
+        without: Collection[str] = (),
+        /,
+        **arguments: Any,
+    ) -> Outcome:
         """Tags of each plugin; the first Reply that rejects ends the chain. Raises `PluginFailure`.
 
-        `note` is told each plugin's tags before the next plugin is asked.
+        `note` is told each plugin's tags before the next plugin is asked. Plugins in `without` are left out.
         """
         outcome = Outcome()
         for call in self.chain(hook):
+            if call.plugin in without:
+                continue
             answer = await self.invoke(call, arguments, story) or ()
             tags = {f"{call.plugin}.{item.name}": item.value for item in answer if isinstance(item, Tag)}
             outcome.tags |= tags
@@ -133,9 +143,13 @@ class Runner:
                 break
         return outcome
 
-    async def first_answer(self, hook: str, story: Story, **arguments: Any) -> Outcome:
-        """The first answer that is not None. Raises `PluginFailure`."""
+    async def first_answer(
+        self, hook: str, story: Story, without: Collection[str] = (), /, **arguments: Any
+    ) -> Outcome:
+        """The first answer that is not None. Plugins in `without` are left out. Raises `PluginFailure`."""
         for call in self.chain(hook):
+            if call.plugin in without:
+                continue
             answer = await self.invoke(call, arguments, story)
             if answer is not None:
                 return Outcome(answer, call.plugin)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,7 @@ class JobWorker:
 
     def __init__(
         self, store: Store, runner: Runner, next_hops: Mapping[str, NextHop], own_hop: str, instance: str,
-        clock: Callable[[], float], has_mailbox: Callable[[Address], bool] = lambda _address: True,
+        clock: Callable[[], float], has_mailbox: Callable[[Address], Awaitable[bool]] | None = None,
         counts: Counter[str] | None = None,
     ) -> None:  # fmt: skip
         self._store = store
@@ -137,9 +137,10 @@ class JobWorker:
         payload = leased.job.payload
         sender = payload.get("sender")
         recipients = [Address.parse(to) for to in payload["recipients"]]
-        strangers = [to for to in recipients if hop.kind == "maildir" and not self._has_mailbox(to)]
-        if strangers:  # a folder nobody reads is no delivery, and strangers could make any number of them
-            return _Ended(f"{strangers[0]} has no mailbox here and routing.own leads into Maildirs only")
+        if self._has_mailbox is not None and hop.kind == "maildir":
+            strangers = [to for to in recipients if not await self._has_mailbox(to)]
+            if strangers:  # a folder nobody reads is no delivery, and strangers could make any number of them
+                return _Ended(f"{strangers[0]} has no mailbox here and routing.own leads into Maildirs only")
         batch = Batch(
             sender=Address.parse(sender) if sender else None,
             copies=tuple(Copy(to, ("NEVER",)) for to in recipients),

@@ -48,7 +48,7 @@ class _Open:
 class Resolver:
     """Resolves recipients for one configuration: the plugin chain and what the core does where nobody answers."""
 
-    def __init__(self, plugins: Sequence[str], fallback: Callable[[Address], Route], limits: Limits) -> None:
+    def __init__(self, plugins: Sequence[str], fallback: Callable[[Address], Awaitable[Route]], limits: Limits) -> None:
         self._plugins = tuple(plugins)
         self._fallback = fallback
         self._limits = limits
@@ -67,9 +67,10 @@ class Resolver:
         self, recipient: Recipient, sender: Address | None, ask: Ask, budget: int
     ) -> tuple[PlannedStep, ...]:
         if not self._plugins and budget > 0:
-            route = self._fallback(recipient.address)
-            here = Descent(recipient.address, "core", route.rule, route.reason)
-            return (PlannedStep(self._step(route, recipient.address, sender, recipient), (here,)),)
+            route = await self._fallback(recipient.address)
+            if not isinstance(route, Redirect):
+                here = Descent(recipient.address, "core", route.rule, route.reason)
+                return (PlannedStep(self._step(route, recipient.address, sender, recipient), (here,)),)
         waiting = [_Open(recipient.address, 0, (), frozenset())]
         found: dict[object, PlannedStep] = {}
         while waiting:
@@ -98,7 +99,7 @@ class Resolver:
             route = await ask(index, station.address)
             if route is not None:
                 return route, self._plugins[index], index
-        return self._fallback(station.address), "core", len(self._plugins)
+        return await self._fallback(station.address), "core", len(self._plugins)
 
     def _follow(self, station: _Open, route: Redirect, index: int, descent: tuple[Descent, ...]) -> list[_Open]:
         offered = station.offered | {(place, station.address.key) for place in range(station.start, index + 1)}

@@ -113,6 +113,12 @@ def sqlite_path(url: URL) -> Path | None:
     return Path(unquote(url.database[5:]) if url.database.startswith("file:") else url.database)
 
 
+def is_missing(url: str) -> bool:
+    """Whether the store is a file that nobody has made yet."""
+    path = sqlite_path(parse_url(url))
+    return path is not None and not path.exists()
+
+
 def open_engine(url: URL, access: Access, *, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> Engine:
     """An engine that has not connected yet. Its connections really close when they are closed.
 

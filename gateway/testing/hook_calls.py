@@ -6,9 +6,10 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from gateway.api import Directory, Dns, MailDomainAnswer, Plugin, Services, StoreReader
+from gateway.api import Directory, Dns, Mailbox, MailDomainAnswer, Plugin, Services, StoreReader
 from gateway.mail.address import Address
 from gateway.testing.clock import Clock
 
@@ -22,6 +23,20 @@ class NoStore(StoreReader):
         return []
 
 
+@dataclass(frozen=True)
+class KnownMailbox:
+    """A mailbox with nothing special about it."""
+
+    address: Address
+    kind: str = "personal"
+    organisation: str = ""
+    context: str = ""
+    receives: bool = True
+    vip: bool = False
+    max_message_bytes: int | None = None
+    plugins: Mapping[str, bool] = field(default_factory=dict)
+
+
 class FewMailboxes(Directory):
     """Hosts exactly these addresses and their domains."""
 
@@ -32,8 +47,16 @@ class FewMailboxes(Directory):
     def hosts(self, domain: str) -> bool:
         return domain in self._domains
 
-    def has_mailbox(self, address: Address) -> bool:
+    def is_local(self, address: Address) -> bool:
+        return self.hosts(address.domain)
+
+    smallest_message_limit: int | None = None
+
+    async def has_mailbox(self, address: Address) -> bool:
         return address.key in self._mailboxes
+
+    async def mailbox(self, address: Address) -> Mailbox | None:
+        return KnownMailbox(address) if await self.has_mailbox(address) else None
 
 
 class NoDns(Dns):

@@ -15,6 +15,7 @@ from typing import Any
 
 from gateway.api import Directory, Dns, Services
 from gateway.config import Config, read
+from gateway.directory.service import DirectoryService
 from gateway.directory.static import StaticDirectory
 from gateway.dns.service import DnsService
 from gateway.hooks.loader import PluginSet, load_plugins
@@ -143,7 +144,7 @@ class Walk:
 
     config: Config
     runner: Runner
-    directory: Directory
+    directory: DirectoryService
     events: Story = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -178,7 +179,12 @@ class Walk:
 def walk(*calls: Call, tables: str = "") -> Walk:
     """A gateway whose hooks are functions."""
     settings = config(tables)
-    return Walk(settings, chain(*calls), StaticDirectory(settings.hosted, settings.server.hostname))
+    return Walk(settings, chain(*calls), _static(settings))
+
+
+def _static(settings: Config) -> DirectoryService:
+    """The mailboxes of the configuration, and no database."""
+    return DirectoryService(StaticDirectory(settings.hosted, settings.server.hostname), NoStore())
 
 
 class NoStore:
@@ -203,7 +209,7 @@ class Loaded(Walk):
 async def loaded(*plugins: str, tables: str = "") -> AsyncIterator[Loaded]:
     """The chain of these installed plugins; `tables` are their settings."""
     settings = config(tables, plugins)
-    directory = StaticDirectory(settings.hosted, settings.server.hostname)
+    directory = _static(settings)
     dns = DnsService(settings, directory.hosts)
     found = load_plugins(settings, services(directory, dns))
     try:

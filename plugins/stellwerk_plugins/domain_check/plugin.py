@@ -56,8 +56,7 @@ class DomainCheck(Plugin[DomainCheckSettings]):
         return None if self._is_known(recipient.address) else self._recipient(recipient.address.domain)
 
     def _is_known(self, address: Address) -> bool:
-        directory = self.services.directory
-        return directory.hosts(address.domain) or directory.has_mailbox(address) or self.config.skips(address.domain)
+        return self.services.directory.is_local(address) or self.config.skips(address.domain)
 
     async def _sender(self, session: Session, domain: str) -> Checked:
         answer = await self.services.dns.mail_domain(domain, "sender")

@@ -50,8 +50,7 @@ class Forwarding(Plugin[ForwardingSettings]):
         return self._rules.decide(Facts(message, recipient, self._known.setdefault(message, {})))
 
     def _is_ours(self, address: Address) -> bool:
-        directory = self.services.directory
-        return directory.hosts(address.domain) or directory.has_mailbox(address)
+        return self.services.directory.is_local(address)
 
     def _outside(self) -> list[str]:
         """The addresses of rules that are not hosted here."""
@@ -64,6 +63,6 @@ class Forwarding(Plugin[ForwardingSettings]):
         missing = [
             f'rule "{rule.id}" forwards to {target}, which is no mailbox here'
             for rule, target in self.config.targets()
-            if directory.hosts(Address.parse(target).domain) and not directory.has_mailbox(Address.parse(target))
+            if directory.hosts(Address.parse(target).domain) and not await directory.has_mailbox(Address.parse(target))
         ]
         return f"{'; '.join(missing)}; add the mailbox or change the rule" if missing else None

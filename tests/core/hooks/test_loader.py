@@ -32,8 +32,16 @@ class NoDirectory:
     def hosts(self, domain: str) -> bool:
         return False
 
-    def has_mailbox(self, address: object) -> bool:
+    def is_local(self, address: object) -> bool:
         return False
+
+    smallest_message_limit: int | None = None
+
+    async def has_mailbox(self, address: object) -> bool:
+        return False
+
+    async def mailbox(self, address: object) -> None:
+        return None
 
 
 @pytest.fixture

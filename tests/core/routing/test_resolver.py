@@ -33,7 +33,7 @@ class Asked:
         self.resolver = Resolver([f"p{n}" for n in range(plugins)], self.fallback, limits or Limits())
 
     @staticmethod
-    def fallback(address: Address) -> Route:
+    async def fallback(address: Address) -> Route:
         return Refuse(UNKNOWN_USER) if address.local == "nobody" else Deliver("mail", "hosted")
 
     async def ask(self, place: int, address: Address) -> Route | None:

@@ -1,0 +1,181 @@
+"""People: who may log in, what they are, and their passwords. Leaving is in leaving.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from gateway.directory import names
+from gateway.directory.actor import ROLES, Actor, Role
+from gateway.directory.change import Change, one
+from gateway.directory.domains import find_domain
+from gateway.directory.errors import BadValue, Conflict, NotAllowed, NotFound
+from gateway.directory.organisations import find_context, find_organisation
+from gateway.directory.tables import app_password, context, organisation, person
+from gateway.mail.ids import new_id
+
+ACTIVE = "active"
+INACTIVE = "inactive"
+LANGUAGES = ("en", "de")
+
+
+@dataclass(frozen=True, slots=True)
+class AddPerson:
+    """Returns the id. The person has no password, and so no login, and no mailbox yet."""
+
+    address: str
+    organisation: str
+    context: str
+    name: str = ""
+    role: Role = "member"
+    language: str = "en"
+    phone: str = ""
+    extension: str = ""
+
+    def run(self, change: Change, /) -> str:
+        owner = find_organisation(change, self.organisation)
+        where = find_context(change, owner, self.context)
+        change.actor.must_administer(owner.id, where.id, "add people")
+        address = names.address(self.address)
+        _check_role(change, self.role)
+        if self.language not in LANGUAGES:
+            raise BadValue(f'"{self.language}" is no language that notices are written in; expected en or de')
+        if find_domain(change, address.domain).organisation_id != owner.id:
+            raise NotFound("domain", address.domain, hint=f"it is none of {owner.name}")
+        if one(change, person, address=address.key) is not None:
+            raise Conflict(f"{address.key} is a person already; addresses of people are never given away again")
+        row = {
+            "id": new_id(),
+            "context_id": where.id,
+            "address": address.key,
+            "name": names.line(self.name, "the name"),
+            "phone": names.line(self.phone, "the phone"),
+            "language": self.language,
+            "role": self.role,
+            "extension": free_extension(change, where.id, self.extension),
+            "created_at": change.now,
+        }
+        change.add(person, row, name=address.key, organisation_id=owner.id)
+        return str(row["id"])
+
+
+@dataclass(frozen=True, slots=True)
+class SetPassword:
+    """A new password, hashed by the caller (argon2id, PHC string). The old one, and every session, is dead at once.
+
+    Empty: no login by password.
+    """
+
+    address: str
+    password: str
+
+    def run(self, change: Change, /) -> str:
+        found = find_person(change, self.address)
+        if change.actor.person_id != found.row.id:
+            found.must_be_administered_by(change.actor, "set a password")
+        values = {
+            "password": self.password,
+            "password_changed_at": change.now,
+            "credential_version": found.row.credential_version + 1,
+        }
+        change.change(person, found.row, values, action="person.password", name=found.row.address,
+                      organisation_id=found.organisation_id)  # fmt: skip
+        return str(found.row.id)
+
+
+@dataclass(frozen=True, slots=True)
+class AddAppPassword:
+    """A further password for one program or device. Returns its id."""
+
+    address: str
+    label: str
+    password: str
+
+    def run(self, change: Change, /) -> str:
+        found = find_person(change, self.address)
+        if change.actor.person_id != found.row.id:
+            found.must_be_administered_by(change.actor, "add an app password")
+        found.must_be_active()
+        row = {
+            "id": new_id(),
+            "person_id": found.row.id,
+            "label": names.line(self.label, "the label"),
+            "password": self.password,
+            "created_at": change.now,
+        }
+        change.add(app_password, row, name=f"{found.row.address} {row['label']}", organisation_id=found.organisation_id)
+        return str(row["id"])
+
+
+@dataclass(frozen=True, slots=True)
+class EndAppPassword:
+    """The password is dead at once, and with it every session: nobody knows with which one they logged in."""
+
+    address: str
+    id: str
+
+    def run(self, change: Change, /) -> None:
+        found = find_person(change, self.address)
+        if change.actor.person_id != found.row.id:
+            found.must_be_administered_by(change.actor, "end an app password")
+        row = one(change, app_password, id=self.id, person_id=found.row.id)
+        if row is None or row.ended_at is not None:
+            raise NotFound("app password", self.id, hint=f"stellwerk user show {found.row.address} lists them")
+        name = f"{found.row.address} {row.label}"
+        change.change(app_password, row, {"ended_at": change.now, "password": ""}, action="app_password.end", name=name,
+                      organisation_id=found.organisation_id)  # fmt: skip
+        values = {"credential_version": found.row.credential_version + 1}
+        change.change(person, found.row, values, action="person.sessions", name=found.row.address,
+                      organisation_id=found.organisation_id)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPerson:
+    """A person's row and where it belongs."""
+
+    row: Row[Any]
+    organisation_id: str
+    organisation: str
+    context: str
+
+    def must_be_active(self) -> None:
+        """Raises `Conflict`."""
+        if self.row.state != ACTIVE:
+            raise Conflict(f"{self.row.address} has left; activate them first: stellwerk user activate ADDRESS")
+
+    def must_be_administered_by(self, actor: Actor, what: str) -> None:
+        """Raises `NotAllowed`. Nobody administers somebody who may do more than they."""
+        actor.must_administer(self.organisation_id, self.row.context_id, what)
+        if ROLES.index(self.row.role) > ROLES.index(actor.role):
+            raise NotAllowed(f"{actor.name} ({actor.role}) may not {what} for {self.row.address} ({self.row.role})")
+
+
+def find_person(change: Change, address: str) -> FoundPerson:
+    """By the address they log in with. Raises `NotFound`, for people of another organisation, too."""
+    key = names.address(address).key
+    row = one(change, person, address=key)
+    if row is None:
+        raise NotFound("person", address, hint="stellwerk user list shows all")
+    where = select(organisation.c.id, organisation.c.name, context.c.name.label("context")).join_from(
+        context, organisation
+    )
+    place = change.rows(where.where(context.c.id == row.context_id))[0]
+    change.actor.must_see(place.id, "person", address)
+    return FoundPerson(row, place.id, place.name, place.context)
+
+
+def free_extension(change: Change, context_id: str, text: str) -> str:
+    """Raises `Conflict` when somebody of the context has it. Those who have left have freed theirs."""
+    digits = names.extension(text)
+    if digits and (holder := one(change, person, context_id=context_id, extension=digits)) is not None:
+        raise Conflict(f"extension {digits} is {holder.address}'s; choose another")
+    return digits
+
+
+def _check_role(change: Change, role: Role) -> None:
+    if role not in ROLES:
+        raise BadValue(f'"{role}" is no role; expected {", ".join(ROLES)}')
+    if ROLES.index(role) > ROLES.index(change.actor.role):
+        raise NotAllowed(f"{change.actor.name} ({change.actor.role}) may not make somebody {role}")

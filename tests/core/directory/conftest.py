@@ -1,0 +1,84 @@
+"""A migrated store and a small directory in it: two organisations, two contexts of one sharing a domain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pytest
+from sqlalchemy import Select
+
+from gateway.directory.actor import Actor, command_line
+from gateway.directory.change import Command, Done, carry_out
+from gateway.directory.domains import AddDomain, TrustDomain
+from gateway.directory.mailboxes import AddAlias, AddMailbox
+from gateway.directory.organisations import AddContext, AddOrganisation
+from gateway.directory.people import AddPerson
+from gateway.store.store import Store
+from gateway.store.upgrade import CORE, upgrade
+
+T = TypeVar("T")
+
+OPERATOR = command_line("tests")
+NOON = 1_700_000_000.0
+
+
+@dataclass
+class Kept:
+    """The store, a clock that the test moves, and the two ways to use them."""
+
+    store: Store
+    url: str
+    now: float = NOON
+
+    async def do(self, command: Command[T], actor: Actor = OPERATOR, *, dry_run: bool = False) -> T:
+        """Carry out one command; what it returns."""
+        return (await self.tell(command, actor, dry_run=dry_run)).result
+
+    async def tell(self, command: Command[T], actor: Actor = OPERATOR, *, dry_run: bool = False) -> Done[T]:
+        """As `do`, with the audit entries that it made."""
+        return await carry_out(self.store, actor, command, lambda: self.now, dry_run=dry_run)
+
+    async def rows(self, query: Select[Any]) -> list[dict[str, Any]]:
+        return [dict(row._mapping) for row in await self.store.read(query)]
+
+
+@pytest.fixture
+async def kept(store_url: str) -> AsyncIterator[Kept]:
+    """An empty directory."""
+    await asyncio.to_thread(upgrade, store_url, [CORE])
+    store = Store.open(store_url)
+    yield Kept(store, store_url)
+    await asyncio.to_thread(store.close)
+
+
+@pytest.fixture
+async def town(kept: Kept) -> Kept:
+    """Organisation `acme` with contexts `sales` and `plant` on acme.test (trusted), and `other` on other.test.
+
+    anna@acme.test (sales, organisation admin), bo@acme.test (plant), cleo@other.test own mailboxes of their names;
+    team@acme.test is shared and has the alias info@acme.test.
+    """
+    for command in (
+        AddOrganisation("acme", "Acme Ltd"),
+        AddContext("acme", "sales"),
+        AddContext("acme", "plant"),
+        AddDomain("acme.test", "acme"),
+        TrustDomain("acme.test"),
+        AddOrganisation("other"),
+        AddContext("other", "main"),
+        AddDomain("other.test", "other"),
+        TrustDomain("other.test"),
+        AddPerson("anna@acme.test", "acme", "sales", "Anna Berg", "organisation_admin"),
+        AddPerson("bo@acme.test", "acme", "plant", "Bo Dahl"),
+        AddPerson("cleo@other.test", "other", "main", "Cleo Fink"),
+        AddMailbox("anna@acme.test", "acme", "sales", owner="anna@acme.test"),
+        AddMailbox("bo@acme.test", "acme", "plant", owner="bo@acme.test"),
+        AddMailbox("cleo@other.test", "other", "main", owner="cleo@other.test"),
+        AddMailbox("team@acme.test", "acme", "sales", "shared", display_name="Acme Sales"),
+        AddAlias("info@acme.test", "team@acme.test"),
+    ):
+        await kept.do(command)
+    return kept
