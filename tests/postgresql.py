@@ -17,7 +17,10 @@ import psycopg
 from tests.integration.ports import PortReservation
 from tests.servers import postgresql_program
 
-OWNER = "stellwerk"
+# Waits for the end of its standard input, which is the end of the process that started it, however that came.
+_TIDY_UP = 'cat >/dev/null; kill -QUIT "$(head -n 1 "$1/data/postmaster.pid")"; sleep 1; rm -rf "$1"'
+
+OWNER = "tester"
 """The role that owns everything; it needs no password."""
 GUARDED = "guarded"
 """A role that the server asks for its password."""
@@ -55,6 +58,13 @@ class PostgresqlServer:
             os.chown(self.directory, self._account.pw_uid, self._account.pw_gid)
         self._settings = _SETTINGS.format(port=self.port, directory=self.directory) + ("" if durable else _CARELESS)
         self._data = self.directory / "data"
+        self._tether = subprocess.Popen(
+            ["/bin/sh", "-c", _TIDY_UP, "sh", str(self.directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         self._free: list[str] = []
         self._made = 0
 
@@ -85,6 +95,8 @@ class PostgresqlServer:
         try:
             self.crash()
         finally:
+            self._tether.kill()
+            self._tether.communicate()
             shutil.rmtree(self.directory, ignore_errors=True)
             self._ports.release()
 
@@ -109,6 +121,7 @@ class PostgresqlServer:
         )
         self.execute("DROP SCHEMA public CASCADE", name)
         self.execute("CREATE SCHEMA public", name)
+        self.execute("GRANT USAGE ON SCHEMA public TO PUBLIC", name)  # as it is in a new database
         self._free.append(name)
 
     def execute(self, statement: str, database: str = "postgres") -> None:
@@ -116,6 +129,11 @@ class PostgresqlServer:
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             connection.execute(statement.encode())
         connection.close()
+
+    def run_client(self, program: str, *arguments: str) -> None:
+        """One of PostgreSQL's client programs as the owner, over the socket."""
+        where = ("--host", str(self.directory), "--port", str(self.port), "--username", OWNER)
+        subprocess.run([postgresql_program(program), *where, *arguments], check=True, stdin=subprocess.DEVNULL)
 
     def _run(self, program: str, *arguments: str) -> None:
         """AssertionError with what it printed when it fails."""

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select, update
 
 from gateway.routing.effects import Job
+from gateway.store.engine import hold
 from gateway.store.schema import job as job_table
 from gateway.store.store import Write, insert
 
@@ -147,6 +148,7 @@ def purge(connection: Connection, payloads: Sequence[float], /) -> Sequence[int]
 
 
 def _purge_one(connection: Connection, before: float) -> int:
+    hold(connection, ["purge"])
     done = select(job_table.c.id).where(job_table.c.state == "done", job_table.c.due_at < before).limit(PURGED_AT_ONCE)
     return connection.execute(delete(job_table).where(job_table.c.id.in_(done))).rowcount
 

@@ -152,6 +152,16 @@ async def second(gateway: Running, identity: Identity | None = None) -> Running:
     return Running(other, gateway.clock, gateway.directory, *hops)
 
 
+async def die_while_sending(worker: Running) -> None:
+    """Its message to Anna is at the next hop when it ends; nothing is written any more."""
+    worker.mail.gate = asyncio.Event()
+    transaction = await worker.begin(ANNA)
+    task = asyncio.create_task(worker.gateway.pipeline.process(transaction, MemoryBody(HELLO)))
+    await worker.mail.arrived.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_a_retry_may_come_to_another_worker(tmp_path: Path) -> None:
     async with running(tmp_path) as gateway:
         await gateway.send(ANNA, confirm=False)
@@ -165,13 +175,8 @@ async def test_a_retry_may_come_to_another_worker(tmp_path: Path) -> None:
 async def test_a_worker_that_died_leaves_unknown_and_its_successor_frees_it(tmp_path: Path) -> None:
     async with running(tmp_path) as gateway:
         dead = await second(gateway, Identity("n1", "b1", "n1-b1-1"))
-        dead.mail.gate = asyncio.Event()
-        transaction = await dead.begin(ANNA)
-        task = asyncio.create_task(dead.gateway.pipeline.process(transaction, MemoryBody(HELLO)))
-        await dead.mail.arrived.wait()
+        await die_while_sending(dead)
         assert (await gateway.send(ANNA)).code == 451  # still being delivered
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
         successor = await second(gateway, Identity("n1", "b1", "n1-b1-2", ("n1-b1-1",)))
         rows = await gateway.gateway.store.read(select(journal_step.c.state, journal_step.c.doubts))
         assert [tuple(row) for row in rows] == [("unknown", 1)]
@@ -179,6 +184,17 @@ async def test_a_worker_that_died_leaves_unknown_and_its_successor_frees_it(tmp_
         assert successor.mail.delivered == {ANNA: 1}
         await dead.gateway.stop()
         await successor.gateway.stop()
+
+
+async def test_leases_of_a_node_that_never_comes_back_end_by_their_time(tmp_path: Path) -> None:
+    async with running(tmp_path) as gateway:
+        gone = await second(gateway, Identity("n2", "b1", "n2-b1-1"))
+        await die_while_sending(gone)
+        assert (await gateway.send(ANNA)).code == 451  # still being delivered, as far as anybody knows
+        gateway.clock.now += 30 + 61  # a message's whole time, and a margin
+        assert (await gateway.send(ANNA)).code == 250
+        assert gateway.mail.delivered == {ANNA: 1}
+        await gone.gateway.stop()
 
 
 async def test_a_stop_writes_what_is_held(tmp_path: Path) -> None:

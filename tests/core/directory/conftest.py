@@ -57,12 +57,11 @@ class Kept:
 
 
 @pytest.fixture
-async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
+async def kept(store_url: str) -> AsyncIterator[Kept]:
     """An empty directory."""
-    url = f"sqlite:///{tmp_path}/store.db"
-    upgrade(url, [CORE])
-    store = Store.open(url)
-    yield Kept(store, url)
+    await asyncio.to_thread(upgrade, store_url, [CORE])
+    store = Store.open(store_url)
+    yield Kept(store, store_url)
     await asyncio.to_thread(store.close)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, inspect
+from sqlalchemy.engine.interfaces import ReflectedIndex
 
 import gateway.directory.tables  # noqa: F401 - the core's, too: it adds them to the metadata
 from gateway.errors import StartupError
@@ -79,8 +80,8 @@ def shape(connection: Connection) -> dict[str, str]:
     found = inspect(connection)
     return {
         table: "\n".join(
-            sorted(map(_told, [
-                *found.get_columns(table), found.get_pk_constraint(table), *found.get_indexes(table),
+            sorted(map(str, [
+                *found.get_columns(table), found.get_pk_constraint(table), *map(_in_words, found.get_indexes(table)),
                 *found.get_unique_constraints(table), *found.get_foreign_keys(table),
             ]))
         )
@@ -88,10 +89,9 @@ def shape(connection: Connection) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _told(found: Any) -> str:
-    """As text; the conditions of partial indexes are objects that say nothing by themselves."""
-    options = {name: str(option) for name, option in found.get("dialect_options", {}).items()}
-    return str({**found, "dialect_options": options})
+def _in_words(index: ReflectedIndex) -> dict[str, Any]:
+    """Conditions are objects that equal nothing but themselves."""
+    return {**index, "dialect_options": {name: str(text) for name, text in index.get("dialect_options", {}).items()}}
 
 
 def test_the_core_s_revisions_make_the_tables_of_the_schema(store_url: str) -> None:
