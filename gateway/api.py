@@ -31,7 +31,7 @@ from gateway.mail.edits import (
 from gateway.mail.envelope import Client, Envelope, MailParameters, Recipient, Session
 from gateway.mail.message import Message, Tag
 from gateway.mail.reply import Reply
-from gateway.mail.transaction import Transaction
+from gateway.mail.transaction import SeenTransaction as Transaction
 from gateway.routing.effects import Done, Job, Record, Retry
 from gateway.routing.plan import DeliverStep, DeliveryPlan
 from gateway.routing.route import Deliver, Discard, Hold, Redirect, Refuse, Route
