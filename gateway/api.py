@@ -29,14 +29,16 @@ from gateway.mail.edits import (
     ReplaceHeader,
 )
 from gateway.mail.envelope import Client, Envelope, MailParameters, Recipient, Session
+from gateway.mail.headers import MAX_TEXT_OCTETS, HeaderText
 from gateway.mail.message import Message, Tag
 from gateway.mail.reply import Reply
-from gateway.mail.transaction import Transaction
+from gateway.mail.transaction import SeenTransaction as Transaction
 from gateway.routing.effects import Done, Job, Record, Retry
 from gateway.routing.plan import DeliverStep, DeliveryPlan
 from gateway.routing.route import Deliver, Discard, Hold, Redirect, Refuse, Route
 
 __all__ = [
+    "MAX_TEXT_OCTETS",
     "Accept",
     "AddHeader",
     "Address",
@@ -58,6 +60,7 @@ __all__ = [
     "Field",
     "ForMembers",
     "ForRecipient",
+    "HeaderText",
     "Hold",
     "Job",
     "ListenerName",

@@ -17,7 +17,7 @@ from gateway.mail.edits import HeaderEdit
 from gateway.mail.envelope import MailParameters, Recipient, Session
 from gateway.mail.message import Message, Tag
 from gateway.mail.reply import Reply
-from gateway.mail.transaction import Transaction
+from gateway.mail.transaction import SeenTransaction as Transaction
 from gateway.routing.effects import Done, Job, Record, Retry
 from gateway.routing.plan import DeliverStep, DeliveryPlan
 from gateway.routing.route import Route

@@ -5,13 +5,12 @@ Every method is a step of the walk up to the finished plan: commands, hooks, rou
 
 from __future__ import annotations
 
-import email.policy
+import json
 import logging
 from asyncio import to_thread
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from email.message import Message as ParsedMessage
-from email.parser import BytesFeedParser
 from functools import partial
 from typing import cast
 
@@ -27,7 +26,7 @@ from gateway.mail.address import Address
 from gateway.mail.authentication_results import NO_SERVERS, Authentication, TrustedServers
 from gateway.mail.body import MAX_HEADER_BLOCK, Body
 from gateway.mail.edits import EditError
-from gateway.mail.envelope import BEHIND_A_MAIL_SERVER, MailParameters, Recipient, Session
+from gateway.mail.envelope import BEHIND_A_MAIL_SERVER, MailParameters, Recipient, Session, tag_session
 from gateway.mail.ids import new_id
 from gateway.mail.message import Message, Tag, TagValue
 from gateway.mail.reply import (
@@ -43,6 +42,7 @@ from gateway.mail.reply import (
     Reply,
 )
 from gateway.mail.stamp import LOOPS_ALLOWED, Inspection, Stamp
+from gateway.mail.structure import copied, parse
 from gateway.mail.transaction import Transaction
 from gateway.routing.annotation import annotated
 from gateway.routing.plan import DeliveryPlan
@@ -101,7 +101,7 @@ class Planner:
             outcome = await self._runner.until_rejection("smtp_connect", story, session=session)
         except PluginFailure:
             return PLUGIN_FAILED
-        session.tags.update(outcome.tags)
+        tag_session(session, outcome.tags)
         return outcome.answer if isinstance(outcome.answer, Reply) else None
 
     async def mail(
@@ -148,7 +148,7 @@ class Planner:
         return reply
 
     async def _rcpt(self, transaction: Transaction, recipient: Recipient, story: Story) -> Reply:
-        arguments = {"transaction": transaction, "recipient": recipient}
+        arguments = {"transaction": transaction.seen, "recipient": recipient}
         mailbox = await self._directory.mailbox(recipient.address)
         off = _switched_off(mailbox)
         if self._runner.chain("smtp_rcpt_check"):
@@ -182,6 +182,7 @@ class Planner:
             at,
             transaction.tags,
             parser=parse_in_a_thread,
+            copier=copy_in_a_thread,
             trusted_servers=self._servers_in_front(transaction.session),
         )
 
@@ -243,7 +244,8 @@ class Planner:
             story.append({"event": "header refused", "error": str(error)})
             return Planned(message, None, PLUGIN_FAILED)
         for call in self._runner.chain("plan_review"):
-            reviewed = await self._runner.invoke(call, {"message": message, "plan": plan}, story)
+            arguments = {"message": message, "plan": _own_copy(plan)}
+            reviewed = await self._runner.invoke(call, arguments, story)
             if isinstance(reviewed, Reply) and not reviewed.is_accept:  # a 250 here would lose the message
                 return Planned(message, None, reviewed)
             if not isinstance(reviewed, DeliveryPlan):
@@ -345,20 +347,18 @@ def _tags(effects: list[tuple[str, object]]) -> Mapping[str, TagValue]:
     return {f"{plugin}.{effect.name}": effect.value for plugin, effect in effects if isinstance(effect, Tag)}
 
 
+def _own_copy(plan: DeliveryPlan) -> DeliveryPlan:
+    """For one plugin: what records and jobs carry can be changed in place, the rest of a plan cannot."""
+    if not plan.records and not plan.jobs:
+        return plan
+    records = tuple(replace(each, row=json.loads(json.dumps(dict(each.row)))) for each in plan.records)
+    jobs = tuple(replace(each, payload=json.loads(json.dumps(dict(each.payload)))) for each in plan.jobs)
+    return replace(plan, records=records, jobs=jobs)
+
+
 async def parse_in_a_thread(body: Body) -> ParsedMessage | None:
-    return await to_thread(_parse, body)
+    return await to_thread(parse, body)
 
 
-def _parse(body: Body) -> ParsedMessage | None:
-    """Python's parser raises on hostile input in many ways (fault catalogue, finding 5): then there is no structure.
-
-    Fed in pieces: given a 34 MB message whole it takes 290 MB of memory, in pieces 90.
-    """
-    try:
-        parser = BytesFeedParser(policy=email.policy.compat32)
-        for chunk in body.chunks():
-            parser.feed(chunk)
-        return parser.close()
-    except Exception:  # noqa: BLE001 - see above; the message itself goes on untouched
-        log.info("a message could not be parsed; it goes on untouched")
-        return None
+async def copy_in_a_thread(tree: ParsedMessage) -> ParsedMessage:
+    return await to_thread(copied, tree)

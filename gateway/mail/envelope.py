@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from gateway.mail.address import Address
@@ -58,8 +60,16 @@ class Session:
     cipher: str = ""
     proxy: str = ""
     destination: str = ""
-    tags: dict[str, str | int | bool] = field(default_factory=dict, repr=False, compare=False)
-    """What `smtp_connect` said; every transaction of the connection begins with it. For the core to write."""
+    tags: Mapping[str, str | int | bool] = field(
+        default_factory=lambda: MappingProxyType({}), repr=False, compare=False
+    )
+    """What `smtp_connect` said; every transaction of the connection begins with it."""
+
+
+def tag_session(session: Session, tags: Mapping[str, str | int | bool]) -> None:
+    """For the core: what hooks said of the connection. Nobody who has the session can write it by what they see."""
+    if tags:
+        object.__setattr__(session, "tags", MappingProxyType({**session.tags, **tags}))
 
 
 @dataclass(frozen=True, slots=True)

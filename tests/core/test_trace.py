@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from gateway.delivery.transport import Outcome
 from gateway.errors import StoreUnavailable
+from gateway.logs import JsonFormatter, OneLineFormatter
 from gateway.mail.envelope import Client, MailParameters
 from gateway.mail.reply import ACCEPTED, STORE_DOWN, Reply
 from gateway.store.store import Store, Write
@@ -90,7 +92,45 @@ async def test_neither_the_log_nor_the_trace_quotes_the_message(
             sent = await gateway.send(ANNA, raw=b"Subject: canary-subject\r\n\r\ncanary-body\r\n")
             story = await gateway.story(sent.transaction)
     assert "canary" not in json.dumps(story)
-    assert "canary" not in caplog.text
+    assert "canary" not in shown(caplog.records)
+
+
+def shown(records: Iterable[logging.LogRecord]) -> str:
+    """The lines with their fields, in both formats."""
+    return "\n".join(form.format(record) for record in records for form in (OneLineFormatter(), JsonFormatter()))
+
+
+QUOTING = """
+@hookimpl
+def register(self, registry):
+    for name in ("subject", "empty", "words", "urgent"):
+        registry.tag(name, "for tests")
+
+@hookimpl
+def message_received(self, message):
+    subject = message.headers.get("subject")
+    return [Tag("subject", subject), Tag("empty", ""), Tag("words", 7), Tag("urgent", False)]
+"""
+
+
+async def test_a_tag_that_quotes_the_message_is_text_in_the_trace_and_a_length_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plugin(tmp_path, "quoting", QUOTING)
+    with caplog.at_level(logging.DEBUG):
+        async with running(tmp_path, "quoting") as gateway:
+            sent = await gateway.send(ANNA, raw=b"Subject: canary subject\r\n\r\ncanary-body\r\n")
+            story = await gateway.story(sent.transaction)
+    assert story["tags"]["quoting.subject"] == "canary subject"
+    (record,) = [record for record in caplog.records if record.name == "stellwerk.mail"]
+    assert record.__dict__["fields"]["tags"] == {
+        "quoting.subject": "text of 14 characters",
+        "quoting.empty": "text of 0 characters",
+        "quoting.words": 7,
+        "quoting.urgent": False,
+    }
+    assert sent.transaction.id in shown(caplog.records)
+    assert "canary" not in shown(caplog.records)
 
 
 async def test_one_log_line_a_transaction(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

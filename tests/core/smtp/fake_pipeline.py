@@ -81,7 +81,6 @@ class FakePipeline(Pipeline):
             self.kept.append(
                 Kept(transaction, transaction.envelope().return_path, recipients, data, transaction.client_gone)
             )
-        body.close()
         default = ACCEPTED.tagged(transaction.id)
         replies = tuple(self.replies.get(recipient, default).tagged(transaction.id) for recipient in recipients)
         return Verdict(max(replies, key=lambda reply: reply.code), replies)
