@@ -6,7 +6,6 @@ Which mailboxes exist is the directory's question; how files are made is maildir
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import re
 import time
@@ -40,13 +39,13 @@ from gateway.mail.reply import (
     MAIL_LOOP,
     Reply,
 )
+from gateway.mail.spool import NO_SPACE
 from gateway.rights import cannot_make_files_in
 
 log = logging.getLogger(__name__)
 
 CLEANING_INTERVAL_SECONDS = 3600.0
 _REMEMBERED_CLEANINGS = 4096
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -162,7 +161,7 @@ class Maildir:
             return Result(Outcome.UNKNOWN, INTERNAL_ERROR, where=f"{where}: {error}")
         except OSError as error:
             log.warning("maildir %s: %s: not delivered: %s", self.name, copy.to, error)
-            reply = DISK_FULL if error.errno in _NO_SPACE else INTERNAL_ERROR
+            reply = DISK_FULL if error.errno in NO_SPACE else INTERNAL_ERROR
             return Result(Outcome.DEFERRED, reply, where=f"{where}: {error.strerror}")
         return Result(Outcome.DONE, ACCEPTED.says(f"delivered to {copy.to}"), where="/".join([*segments, file]))
 
