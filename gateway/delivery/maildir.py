@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from gateway.delivery.maildir_folder import (
+    KnownDirectories,
     PerhapsStored,
     Permissions,
     UniqueNames,
@@ -80,6 +81,7 @@ class Maildir:
         self._separator = subaddress_separator
         self._permissions = Permissions(file_mode, directory_mode, owner)
         self._clock_ns = clock_ns
+        self._known = KnownDirectories()
         self._names = UniqueNames(hostname, clock_ns)
         self._cleaned: dict[tuple[str, ...], float] = {}
         self._threads = ThreadPoolExecutor(writers, thread_name_prefix=f"maildir-{name}")
@@ -149,9 +151,9 @@ class Maildir:
                 return Result(Outcome.REFUSED, MAIL_LOOP, where=where)
             segments = self.mailbox(copy.to)
             pieces = self._pieces(header.lines_for(copy.to), header.edits, batch)
-            with opened_below(self.root, segments, self._permissions) as mailbox:
+            with opened_below(self.root, segments, self._permissions, self._known) as mailbox:
                 self._clean(segments, mailbox)
-                file = store(mailbox, pieces, self._names, self._permissions)
+                file = store(mailbox, pieces, self._names, self._permissions, self._known)
         except ValueError:
             return Result(Outcome.REFUSED, BAD_ADDRESS, where=where)
         except UnsafeContent:
@@ -185,7 +187,7 @@ class Maildir:
         if len(self._cleaned) >= _REMEMBERED_CLEANINGS:
             self._cleaned.clear()
         self._cleaned[segments] = now
-        removed = remove_leftovers(mailbox, self._permissions, self._clock_ns() / 1e9)
+        removed = remove_leftovers(mailbox, self._clock_ns() / 1e9)
         if removed:
             log.info("maildir %s: removed %d abandoned files from %s/tmp", self.name, removed, "/".join(segments))
 
