@@ -33,13 +33,23 @@ SERVERS: Mapping[str, Server] = {
     "opendkim": Server("opendkim", "opendkim"),
     "promtool": Server("promtool", "prometheus"),
     "systemd-analyze": Server("systemd-analyze", "systemd"),
+    "strace": Server("strace", "strace"),
 }
+
+
+SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+"""Where servers live, which is not on every user's path."""
+
+
+def look_in_sbin() -> None:
+    """Search `SBIN` too, behind the user's own path, for every program that this process starts or looks for."""
+    path = os.environ.get("PATH", "")
+    os.environ["PATH"] = os.pathsep.join([path, *(place for place in SBIN if place not in path.split(os.pathsep))])
 
 
 def missing(name: str) -> str | None:
     """What to say when the server is not on this machine; None when it is. Raises KeyError for an unknown name."""
     server = SERVERS[name]
-    # Servers live in sbin, which is not on every user's path.
-    if shutil.which(server.program, path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"):
+    if shutil.which(server.program):
         return None
     return f"{server.program} is not installed; on Debian: apt install {server.package}"
