@@ -7,7 +7,10 @@ import os
 import pytest
 from hypothesis import settings
 
-from tests.servers import REQUIRE_VARIABLE, SERVERS, missing
+from tests.servers import REQUIRE_VARIABLE, SERVERS, look_in_sbin, missing
+
+# Whatever is found is run: by name, and by the shell commands that recipes print.
+look_in_sbin()
 
 pytest_plugins = ["gateway.testing.pytest_plugin", "tests.databases"]
 

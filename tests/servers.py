@@ -35,7 +35,18 @@ SERVERS: Mapping[str, Server] = {
     "promtool": Server("promtool", "prometheus"),
     "systemd-analyze": Server("systemd-analyze", "systemd"),
     "postgresql": Server("initdb", "postgresql"),
+    "strace": Server("strace", "strace"),
 }
+
+
+SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+"""Where servers live, which is not on every user's path."""
+
+
+def look_in_sbin() -> None:
+    """Search `SBIN` too, behind the user's own path, for every program that this process starts or looks for."""
+    path = os.environ.get("PATH", "")
+    os.environ["PATH"] = os.pathsep.join([path, *(place for place in SBIN if place not in path.split(os.pathsep))])
 
 
 def missing(name: str) -> str | None:
@@ -55,6 +66,6 @@ def postgresql_program(name: str) -> str:
 
 
 def _search_path() -> str:
-    """The user's path, and where Debian keeps servers: sbin, and for each version of PostgreSQL a place of its own."""
+    """The user's path, `SBIN`, and the place of its own that Debian gives each version of PostgreSQL."""
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda place: -float(place.parent.name))
-    return ":".join([os.environ.get("PATH", ""), "/usr/local/sbin:/usr/sbin:/sbin", *map(str, versions)])
+    return ":".join([os.environ.get("PATH", ""), *SBIN, *map(str, versions)])

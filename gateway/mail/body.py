@@ -16,6 +16,7 @@ from pathlib import Path
 
 from gateway.errors import SpoolUnavailable
 from gateway.mail.digest import ContentDigest
+from gateway.mail.spool import NO_SPACE, spool_problem
 
 CHUNK = 256 * 1024
 MAX_HEADER_BLOCK = 1024 * 1024
@@ -181,7 +182,7 @@ class BodyWriter:
             self._parts.clear()
         except OSError as error:
             self.discard()
-            raise SpoolUnavailable(f"{self._spool}: {error.strerror}") from error
+            raise SpoolUnavailable(spool_problem(self._spool, error), is_full=error.errno in NO_SPACE) from error
 
     def finish(self, *, is_plain: bool = False) -> Body:
         """The body; `is_plain` as whoever decoded it says."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -52,7 +53,10 @@ async def _copy(tree: ParsedMessage) -> ParsedMessage:
 
 @dataclass(frozen=True, eq=False)
 class Message:
-    """A received message. `received_at` is a POSIX time stamp; `tags` maps `<plugin>.<name>` to its value."""
+    """A received message. `received_at` is a POSIX time stamp; `tags` maps `<plugin>.<name>` to its value.
+
+    `id` is that of the transaction: a new one for each retry, and for each part of a message that a mail server split.
+    """
 
     id: str
     envelope: Envelope
@@ -72,6 +76,14 @@ class Message:
         if found is None:
             found = self.__dict__["_headers"] = Headers(self.body.header_block)
         return found
+
+    @property
+    def content_key(self) -> str:
+        """The same for every part and every retry of one message: a hash (64 hex digits) of return path and content.
+
+        Two messages with the same return path and the same bytes have one key, whenever they come.
+        """
+        return hashlib.sha256(self.envelope.return_path.encode() + b"\0" + self.body.sha256).hexdigest()
 
     @property
     def authentication(self) -> Authentication:

@@ -119,6 +119,7 @@ BARE_NEWLINE = Reply(550, "5.6.0", "bare CR, LF or NUL in the message")
 LINE_TOO_LONG = Reply(500, "5.6.0", "a line of the message is too long")
 
 # Trouble on our side or at the next hop: never the sender's fault
+SPOOL_DOWN = Reply(451, "4.3.0", "the message cannot be kept here for now, try again later")
 STORE_DOWN = Reply(451, "4.3.0", "the store is not available, try again later")
 PLUGIN_FAILED = Reply(451, "4.3.0", "local processing failed, try again later")
 STILL_BEING_DELIVERED = Reply(451, "4.3.0", "still being delivered, try again later")

@@ -20,6 +20,7 @@ from gateway.smtp.counts import ListenerCounts
 from gateway.smtp.intake import MessageIntake
 from gateway.smtp.limits import UNIX_PEER, Allowance, TrustedPeers
 from gateway.smtp.rates import Rates
+from gateway.smtp.spool import SpoolWatch
 from gateway.smtp.xclient import ATTRIBUTES as XCLIENT_ATTRIBUTES
 from gateway.smtp.xforward import ATTRIBUTES
 
@@ -77,6 +78,7 @@ class Service:
             max_line_bytes=limits.max_line_bytes,
             normalise=self.normalises_newlines,
             threads=threads,
+            watch=SpoolWatch(listener.name),
             skip_received=listener.role == "proxy",
         )
         self._id_prefix = secrets.token_hex(4)

@@ -199,7 +199,9 @@ def test_a_spool_that_takes_no_files_names_itself_and_the_cause(tmp_path: Path, 
     writer = BodyWriter(tmp_path / spool, 0)
     with pytest.raises(SpoolUnavailable) as caught:
         writer.write(b"x")
-    assert str(caught.value) == f"{tmp_path / spool}: {cause}"
+    assert str(caught.value).startswith(f"the spool {tmp_path / spool} is ")
+    assert f"({cause}); " in str(caught.value)
+    assert not caught.value.is_full
     assert not writer.spilled
 
 

@@ -66,6 +66,18 @@ async def test_g8_the_structure_is_parsed_once_when_asked_for_and_each_plugin_ha
         assert structure not in own
 
 
+def test_the_content_key_tells_return_path_and_bytes_and_nothing_else() -> None:
+    def key(sender: str, raw: bytes, id: str = "m", *to: Address) -> str:
+        envelope = Envelope(Address.parse(sender) if sender else None, tuple(Recipient(address) for address in to))
+        return Message(id, envelope, SESSION, MemoryBody(raw), 0.0).content_key
+
+    first = key("a@sender.test", b"x", "m1", ANNA)
+    assert re.fullmatch(r"[0-9a-f]{64}", first)
+    assert first == key("a@sender.test", b"x", "m2", Address("bo", "example.test"))
+    keys = {first, key("a@sender.test", b"y"), key("b@sender.test", b"x"), key("", b"x"), key("ä@sender.test", b"x")}
+    assert len(keys) == 5
+
+
 def test_messages_are_themselves_and_frozen() -> None:
     one, other = message(MemoryBody(b"")), message(MemoryBody(b""))
     assert one != other

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.mail.address import Address
 from gateway.mail.body import Body
@@ -32,6 +33,8 @@ class FakePipeline(Pipeline):
 
     kept: list[Kept] = field(default_factory=list)
     refusals: list[tuple[str, Reply, int]] = field(default_factory=list)
+    told: list[list[dict[str, Any]]] = field(default_factory=list)
+    """The events of each refused transaction."""
     sessions: list[Session] = field(default_factory=list)
     confirmed: list[str] = field(default_factory=list)
     abandoned: list[str] = field(default_factory=list)
@@ -88,6 +91,7 @@ class FakePipeline(Pipeline):
     def refused(self, transaction: Transaction, reply: Reply, size: int) -> Reply:
         self._fail("refused")
         self.refusals.append((transaction.id, reply, size))
+        self.told.append(list(transaction.events))
         return reply.tagged(transaction.id)
 
     def confirm(self, transaction: Transaction) -> None:
