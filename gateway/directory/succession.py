@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import and_, or_, select
 
+from gateway.directory.cache import Reads
 from gateway.directory.people import ACTIVE
 from gateway.directory.tables import context, mailbox, membership, person
-from gateway.store.store import Store
 
 MOST_DEPUTIES = 10
 """Deputies of deputies that are followed; a longer line is none."""
@@ -67,7 +67,7 @@ def successor(known: Known) -> tuple[str, ...]:
     return (known.fallback,) if known.fallback else ()
 
 
-async def known_of(store: Store, mailbox_id: str) -> Known:
+async def known_of(store: Reads, mailbox_id: str) -> Known:
     """What `successor` needs to know of a mailbox, read from the directory. An unknown mailbox: nobody and nothing."""
     owner_and_place = (
         select(mailbox.c.owner_id, context.c.fallback_mailbox_id)
@@ -88,12 +88,12 @@ async def known_of(store: Store, mailbox_id: str) -> Known:
     return Known(row.owner_id, people, members, fallback)
 
 
-async def successors(store: Store, mailbox_id: str) -> tuple[str, ...]:
+async def successors(store: Reads, mailbox_id: str) -> tuple[str, ...]:
     """`successor` of a mailbox, asked of the directory."""
     return successor(await known_of(store, mailbox_id))
 
 
-async def _people(store: Store, ids: Sequence[str], but_for: str) -> dict[str, Someone]:
+async def _people(store: Reads, ids: Sequence[str], but_for: str) -> dict[str, Someone]:
     """These people and the line of their deputies. The mailbox that is asked about is nobody's way out."""
     found: dict[str, Someone] = {}
     wanted = set(ids)
@@ -118,7 +118,7 @@ async def _people(store: Store, ids: Sequence[str], but_for: str) -> dict[str, S
     return found
 
 
-async def _fallback(store: Store, mailbox_id: str) -> str:
+async def _fallback(store: Reads, mailbox_id: str) -> str:
     usable = and_(
         mailbox.c.id == mailbox_id,
         mailbox.c.ended_at.is_(None),
