@@ -23,9 +23,12 @@ from gateway.delivery.journal import Journal
 from gateway.delivery.login import Login
 from gateway.delivery.maildir import Maildir
 from gateway.delivery.notifications import Notifier
+from gateway.delivery.relays import RelayHops
 from gateway.delivery.settlement import Settlement
 from gateway.delivery.smtp_client import SmtpNextHop
 from gateway.delivery.transport import NextHop
+from gateway.directory.logins import Logins
+from gateway.directory.relay import RelayAccounts
 from gateway.directory.service import DirectoryService
 from gateway.directory.static import StaticDirectory
 from gateway.directory.tables import auto_answer
@@ -42,6 +45,7 @@ from gateway.retention import Retention
 from gateway.store.engine import is_missing
 from gateway.store.store import Store
 from gateway.store.upgrade import Owner, owners_of, prepare
+from gateway.submission.service import Submission
 from gateway.trace import Tracer
 
 log = logging.getLogger("stellwerk")
@@ -80,8 +84,17 @@ class Gateway:
         self.stamp = Stamp(config.server.hostname, read_secret(config))
         self.journal = Journal(self.store, self.identity, config.journal.join_seconds, self._tables())
         out_of_office = OutOfOffice(self.directory, self.store, config.server.hostname)
-        self.planner = Planner(config, self.plugins.runner, self.directory, self.stamp, out_of_office)
-        self.executor = Executor(self.next_hops)
+        version = self.directory.version
+        self.submission = Submission(config, Logins(self.store, version), self.plugins.runner, self.stamp)
+        self.planner = Planner(
+            config, self.plugins.runner, self.directory, self.stamp, out_of_office, submission=self.submission
+        )
+        self.relays = RelayHops(
+            RelayAccounts(self.store, version).find,
+            config.server.hostname,
+            lambda: self.next_hops.get(config.routing.outbound),
+        )
+        self.executor = Executor(self.next_hops, self.relays)
         self.tracer = Tracer(self.store)
         self.job_counts: Counter[str] = Counter()
         self.pipeline = Pipeline(
@@ -93,6 +106,7 @@ class Gateway:
             settlement=Settlement(self.store, self.journal, Notifier(config.server.hostname, self.next_hops), clock),
             stamp=self.stamp,
             tracer=self.tracer,
+            submission=self.submission,
             clock=clock,
         )
         self._background: list[asyncio.Task[None]] = []
@@ -143,10 +157,12 @@ class Gateway:
         await self.pipeline.settled()
         if self.role != "cli":
             await self.plugins.runner.tell("gateway_shutdown", [], backwards=True, gateway=self)
-        for ended in await asyncio.gather(*(hop.close() for hop in self.next_hops.values()), return_exceptions=True):
+        closing = [self.relays.close(), *(hop.close() for hop in self.next_hops.values())]
+        for ended in await asyncio.gather(*closing, return_exceptions=True):
             if isinstance(ended, BaseException):  # what follows still has to be written
                 log.error("a next hop could not be closed", exc_info=ended)
         await self.dns.close()
+        self.submission.close()
         self.plugins.close()
         await asyncio.to_thread(self.store.close)
 

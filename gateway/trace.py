@@ -131,6 +131,7 @@ def session_json(session: Session) -> dict[str, Any]:
         "source": client.source,
         "forwarded": client.forwarded,
         "client_login": client.login,
+        "login": "" if session.identity is None else str(session.identity.address),
         "tls": session.tls,
         "cipher": session.cipher,
         "proxy": session.proxy,

@@ -26,6 +26,7 @@ SERVERS: Mapping[str, Server] = {
     "swaks": Server("swaks", "swaks"),
     "dovecot": Server("dovecot", "dovecot-lmtpd"),
     "openssl": Server("openssl", "openssl"),
+    "curl": Server("curl", "curl"),
     "knot": Server("knotd", "knot"),
     "unbound": Server("unbound", "unbound"),
     "haproxy": Server("haproxy", "haproxy"),

@@ -18,6 +18,7 @@ from gateway.cli.directory_options import (
     place_options,
     reading,
 )
+from gateway.cli.mailbox_relay import relay
 
 _SWITCH = click.Choice(["on", "off"])
 
@@ -25,6 +26,9 @@ _SWITCH = click.Choice(["on", "off"])
 @click.group()
 def mailbox() -> None:
     """Mailboxes: personal ones and shared ones, with their settings."""
+
+
+mailbox.add_command(relay)
 
 
 @mailbox.command()

@@ -22,7 +22,7 @@ from gateway.mail.ids import new_id
 Kind = Literal["personal", "shared"]
 KINDS: tuple[Kind, ...] = ("personal", "shared")
 MAIN, ALIAS, INTAKE = "main", "alias", "intake"
-SETTINGS = frozenset({"display_name", "receives", "vip", "max_message_bytes", "next_hop", "relay"})
+SETTINGS = frozenset({"display_name", "receives", "vip", "max_message_bytes", "next_hop"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 
 from gateway.directory import names
 from gateway.directory.actor import ROLES, Actor, Role
@@ -20,6 +20,8 @@ from gateway.mail.ids import new_id
 ACTIVE = "active"
 INACTIVE = "inactive"
 LANGUAGES = ("en", "de")
+MOST_APP_PASSWORDS = 5
+"""Of one person at the same time: each is one more hash that every failed login of anybody has to take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,13 @@ class AddAppPassword:
         if change.actor.person_id != found.row.id:
             found.must_be_administered_by(change.actor, "add an app password")
         found.must_be_active()
+        present = select(func.count()).where(
+            app_password.c.person_id == found.row.id, app_password.c.ended_at.is_(None)
+        )
+        if (number := change.count(present)) >= MOST_APP_PASSWORDS:
+            raise Conflict(
+                f"{found.row.address} has {number} app passwords, and {MOST_APP_PASSWORDS} is the most; end one first"
+            )
         row = {
             "id": new_id(),
             "person_id": found.row.id,

@@ -21,6 +21,7 @@ from typing import Any
 from gateway.hooks.policy import Policy
 from gateway.hooks.registry import Accept
 from gateway.mail.edits import AddHeader, RemoveHeader, ReplaceHeader
+from gateway.mail.envelope import Identity
 from gateway.mail.message import Tag, TagValue, asking
 from gateway.mail.reply import Reply
 from gateway.routing.effects import Done, Job, Record, Retry
@@ -37,6 +38,7 @@ Note = Callable[[Mapping[str, TagValue]], None]
 _EFFECTS: tuple[type, ...] = (AddHeader, ReplaceHeader, RemoveHeader, Record, Job, Tag)
 _ANSWERS: dict[str, tuple[type, ...]] = {
     "smtp_connect": (Reply, Tag),
+    "smtp_auth": (Identity, Reply),
     "smtp_mail": (Reply, Tag),
     "smtp_rcpt_check": (Reply, Tag),
     "smtp_rcpt_claim": (Accept, Reply),
