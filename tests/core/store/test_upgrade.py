@@ -7,6 +7,8 @@ import logging
 import sqlite3
 import stat
 import sys
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -285,3 +287,23 @@ def test_migrating_leaves_logging_as_it_is(url: str) -> None:
     before = (logging.getLogger().level, list(logging.getLogger().handlers))
     upgrade(url, [CORE])
     assert (logging.getLogger().level, list(logging.getLogger().handlers)) == before
+
+
+@pytest.mark.parametrize(
+    ("tables", "named"), [(["trace"], "trace"), (["d", "c", "trace", "b"], "b, c, d, ...")], ids=["clash", "no clash"]
+)
+@pytest.mark.parametrize("asked", [upgrade, prepare, status, check])
+def test_a_database_of_another_program_is_left_alone(
+    url: str, asked: Callable[..., object], tables: list[str], named: str
+) -> None:
+    path = url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path)) as database:
+        for table in tables:
+            database.execute(f"CREATE TABLE {table} (id TEXT)")
+    before = Path(path).read_bytes()
+    with pytest.raises(StartupError) as caught:
+        asked(url, [CORE])
+    assert str(caught.value) == (
+        f"the store {path} holds tables of another program ({named}); set another url in [store]"
+    )
+    assert Path(path).read_bytes() == before
