@@ -73,6 +73,19 @@ async def test_nothing_has_been_started_yet_and_nothing_is_made(tmp_path: Path) 
     assert "the gateway does not run" in texts(found, "warning", "listeners")
 
 
+async def test_a_directory_where_the_secret_should_be(tmp_path: Path) -> None:
+    (tmp_path / "state/secret").mkdir(mode=0o755, parents=True)
+    said = texts(await findings(tmp_path), "failed", "state")
+    assert "state/secret is no file; the gateway's secret belongs there: move it away, and the next start makes" in said
+
+
+async def test_a_file_where_the_spool_should_be(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state/spool").touch()
+    said = texts(await findings(tmp_path), "failed", "state")
+    assert "state/spool is no directory; move away what stands there, or use another place" in said
+
+
 async def test_a_database_of_another_program(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir(mode=0o700)
     with closing(sqlite3.connect(tmp_path / "state/stellwerk.db")) as database:
