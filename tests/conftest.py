@@ -26,10 +26,11 @@ SUMMARY = "summary"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    reports = [report for found in terminalreporter.stats.values() for report in found]
-    for name, text in (each for report in reports for each in getattr(report, "user_properties", ())):
-        if name == SUMMARY:
-            terminalreporter.write_line(text)
+    for report in [report for found in terminalreporter.stats.values() for report in found]:
+        if getattr(report, "when", None) == "call":  # the report of the fixtures' end has the properties, too
+            for name, text in report.user_properties:
+                if name == SUMMARY:
+                    terminalreporter.write_line(text)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -26,4 +26,4 @@ def test_a_summary_is_printed_although_the_test_passes(tmp_path: Path, processes
         text=True,
         check=False,
     )
-    assert result.stdout.count("\ncorpus: 2 messages, 1 refused: x: a bare CR\n") == 1, result.stdout
+    assert result.stdout.splitlines().count("corpus: 2 messages, 1 refused: x: a bare CR") == 1, result.stdout
