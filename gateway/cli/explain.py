@@ -37,6 +37,7 @@ def _check_address(_context: click.Context, _parameter: click.Parameter, value: 
     "--client", default="127.0.0.1", show_default=True, callback=_check_address, help="IP address of the client."
 )
 @click.option("--helo", default="localhost", show_default=True, help="What the client says at EHLO.")
+@click.option("--login", default="", help="Who has logged in; for a submission listener.")
 @click.argument("file", type=click.File("rb"))
 def explain(
     config_path: Path,
@@ -46,6 +47,7 @@ def explain(
     listener: str,
     client: str,
     helo: str,
+    login: str,
     file: Any,
 ) -> None:
     """Show what would happen to the message in FILE (- is standard input): the same chain, and nothing happens."""
@@ -61,6 +63,7 @@ def explain(
         listener,
         client,
         helo,
+        login,
     )
 
     async def run() -> Explanation:

@@ -24,7 +24,7 @@ class NoStore(StoreReader):
 
 
 @dataclass(frozen=True)
-class KnownMailbox(Mailbox):
+class KnownMailbox:
     """A mailbox with nothing special about it."""
 
     address: Address

@@ -16,8 +16,9 @@ import pytest
 
 from gateway.delivery.maildir import Maildir
 from gateway.delivery.transport import Outcome, Result
+from gateway.mail.body import FileBody
 from gateway.mail.reply import DISK_FULL, INTERNAL_ERROR
-from tests.core.delivery.batches import ANNA, BO, MESSAGE, batch, soon, spilled
+from tests.core.delivery.batches import ANNA, BO, MESSAGE, batch, soon
 from tests.servers import REQUIRE_VARIABLE
 
 LARGE = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde\r\n" * 32_000
@@ -258,8 +259,7 @@ async def test_s8_a_file_that_was_seen_and_cannot_be_taken_back_is_unknown(
 
 
 async def test_s8_a_spool_that_cannot_be_read_is_451(tmp_path: Path) -> None:
-    body = spilled(MESSAGE)
-    body.close()
+    body = FileBody(os.open(tmp_path, os.O_TMPFILE | os.O_WRONLY), len(MESSAGE), b"")
     hop = Maildir("mail", f"{tmp_path}/{{local}}", hostname="gw.example.test")
     results = await hop.deliver(batch(body, ANNA, BO), deadline=soon())
     await hop.close()

@@ -141,7 +141,7 @@ async def test_mail_of_somebody_who_has_left(town: Kept) -> None:
 
     await town.do(AddMember("bo@acme.test", "dora@acme.test", Rights()))
     await town.do(AddMember("bo@acme.test", "anna@acme.test", Rights()))
-    expected = [("anna@acme.test", "mail"), ("dora@acme.test", "mail")]
+    expected = [("dora@acme.test", "mail"), ("anna@acme.test", "mail")]
     assert await routed(await walk_with(town), "bo@acme.test") == expected
 
     await leave(town, "dora@acme.test")

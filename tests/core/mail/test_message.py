@@ -14,7 +14,7 @@ from gateway.mail.body import Body, MemoryBody
 from gateway.mail.edits import Edits
 from gateway.mail.envelope import Client, Envelope, MailParameters, Recipient, Session
 from gateway.mail.ids import new_id
-from gateway.mail.message import Message
+from gateway.mail.message import Message, asking
 from gateway.mail.transaction import Transaction
 from tests.core.mail.strategies import bodies
 
@@ -41,7 +41,9 @@ def test_the_header_is_indexed_once() -> None:
 
 
 @pytest.mark.parametrize("structure", [ParsedMessage(), None])
-async def test_the_structure_is_parsed_once_and_only_when_asked_for(structure: ParsedMessage | None) -> None:
+async def test_g8_the_structure_is_parsed_once_when_asked_for_and_each_plugin_has_its_own(
+    structure: ParsedMessage | None,
+) -> None:
     calls: list[Body] = []
 
     async def parse(body: Body) -> ParsedMessage | None:
@@ -51,9 +53,17 @@ async def test_the_structure_is_parsed_once_and_only_when_asked_for(structure: P
     body = MemoryBody(b"")
     received = message(body, parser=parse)
     assert calls == []
-    assert await received.parsed() is structure
-    assert await received.parsed() is structure
+    own = [await received.parsed(), await received.parsed()]
+    with_name = asking.set("other")
+    own.append(await received.parsed())
+    asking.reset(with_name)
+    assert own[0] is own[1]
     assert calls == [body]
+    if structure is None:
+        assert own == [None, None, None]
+    else:
+        assert own[0] is not own[2]
+        assert structure not in own
 
 
 def test_the_content_key_tells_return_path_and_bytes_and_nothing_else() -> None:
