@@ -20,7 +20,7 @@ from gateway.mail.edits import Edits
 from gateway.mail.envelope import BEHIND_A_MAIL_SERVER, Client, MailParameters, Recipient, Session
 from gateway.mail.ids import new_id
 from gateway.mail.message import TagValue
-from gateway.mail.path import PathError, recipient_address
+from gateway.mail.path import PathError, recipient_address, sender_address
 from gateway.mail.reply import (
     ACCEPTED,
     AUTHENTICATION_NEEDED,
@@ -39,10 +39,11 @@ from gateway.trace import session_json
 class Question:
     """A message as it would come in: recipients as RCPT would name them, without angle brackets.
 
-    `content` has CRLF line ends; `listener` is empty for the first one.
+    `sender` is as MAIL would name it, or an address already; None is the null sender. `content` has CRLF line ends;
+    `listener` is empty for the first one.
     """
 
-    sender: Address | None
+    sender: Address | str | None
     recipients: Sequence[str]
     content: bytes
     listener: str = ""
@@ -112,7 +113,12 @@ async def _transaction(
     planner = gateway.planner
     smtputf8 = not all(text.isascii() for text in (*question.recipients, told.sender))
     parameters = MailParameters(size=len(question.content), smtputf8=smtputf8)
-    transaction, refusal = await planner.mail(session, question.sender, parameters)
+    try:
+        sender = sender_address(question.sender) if isinstance(question.sender, str) else question.sender
+    except PathError as error:
+        told.reply = error.reply
+        return
+    transaction, refusal = await planner.mail(session, sender, parameters)
     told.tags = transaction.tags
     if refusal is not None:
         told.events += transaction.events

@@ -23,7 +23,7 @@ def cannot_write(path: Path) -> str | None:
             break
         there = place
         if place != path and not stat.S_ISDIR(found.st_mode):
-            return f"{place} is no directory"
+            return _no_directory(place)
         if place != path and not os.access(place, os.X_OK):
             return f"user {own_name()} cannot enter {described(place)}; run: chmod a+x {place}, or use another place"
     if os.access(there, os.W_OK | (os.X_OK if there.is_dir() else os.R_OK)):
@@ -41,7 +41,11 @@ def cannot_make_files_in(directory: Path) -> str | None:
     """As `cannot_write`, for a path that must be a directory where it exists."""
     if problem := cannot_write(directory):
         return problem
-    return f"{directory} is no directory" if directory.exists() and not directory.is_dir() else None
+    return _no_directory(directory) if directory.exists() and not directory.is_dir() else None
+
+
+def _no_directory(path: Path) -> str:
+    return f"{path} is no directory; move away what stands there, or use another place"
 
 
 def described(path: Path) -> str:

@@ -21,6 +21,18 @@ settings.register_profile("exploring", deadline=None, database=None, max_example
 settings.load_profile(os.environ.get("STELLWERK_HYPOTHESIS", "repeatable"))
 
 
+SUMMARY = "summary"
+"""`record_property(SUMMARY, text)`: a line at the end of the run, also where tests run in several processes."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in [report for found in terminalreporter.stats.values() for report in found]:
+        if getattr(report, "when", None) == "call":  # the report of the fixtures' end has the properties, too
+            for name, text in report.user_properties:
+                if name == SUMMARY:
+                    terminalreporter.write_line(text)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("server"):
         for name in marker.args:

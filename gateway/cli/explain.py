@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,15 @@ from gateway.cli.output import print_json, printable
 
 if TYPE_CHECKING:
     from gateway.explain import Explanation
-    from gateway.mail.address import Address
     from gateway.routing.plan import PlannedStep
+
+
+def _check_address(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    try:
+        ip_address(value)
+    except ValueError:
+        raise click.BadParameter(f'found "{value}"; expected an IP address, for example 192.0.2.7') from None
+    return value
 
 
 @click.command()
@@ -25,7 +33,9 @@ if TYPE_CHECKING:
 @click.option("--from", "sender", default="", help="Envelope sender; empty is the null sender <>.")
 @click.option("--to", "recipients", multiple=True, required=True, help="Envelope recipient; may be repeated.")
 @click.option("--listener", default="", help="Name of the listener it comes in by; default: the first.")
-@click.option("--client", default="127.0.0.1", show_default=True, help="Address of the client.")
+@click.option(
+    "--client", default="127.0.0.1", show_default=True, callback=_check_address, help="IP address of the client."
+)
 @click.option("--helo", default="localhost", show_default=True, help="What the client says at EHLO.")
 @click.option("--login", default="", help="Who has logged in; for a submission listener.")
 @click.argument("file", type=click.File("rb"))
@@ -47,7 +57,7 @@ def explain(
 
     config = read_config(config_path)
     question = Question(
-        _address(sender.strip("<>"), "--from") if sender.strip("<>") else None,
+        sender.strip("<>") or None,
         [recipient.strip("<>") for recipient in recipients],
         wire_bytes(file.read()),
         listener,
@@ -126,12 +136,3 @@ def _event(event: dict[str, Any]) -> list[str]:
 
 def _row(label: str, text: str) -> str:
     return f"{printable(label):<28}{printable(text)}"
-
-
-def _address(text: str, option: str) -> Address:
-    from gateway.mail.address import Address, AddressError
-
-    try:
-        return Address.parse(text)
-    except AddressError as error:
-        raise click.BadParameter(f"{text!r}: {error}", param_hint=option) from None

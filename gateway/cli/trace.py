@@ -153,6 +153,14 @@ def _journal(row: dict[str, Any]) -> str:
 
 
 def _none(transaction_id: str, config: Config) -> None:
+    if "-" in transaction_id:
+        click.echo(
+            f"{transaction_id} is the id of a connection: what is refused outside a transaction has no story. The log "
+            "has it, as id= of `command refused` and `session ended` and as session= of the connection's messages; "
+            f"under systemd: journalctl -u stellwerk | grep {transaction_id.strip('[]')}",
+            err=True,
+        )
+        sys.exit(1)
     days = config.trace.retention_days
     click.echo(
         f"no story under {transaction_id}. Stories are kept for {days:g} days and appear within two "

@@ -177,7 +177,8 @@ def _kind(annotation: Any) -> tuple[str, list[Any]]:
     metadata: list[Any] = []
     while get_origin(annotation) is Annotated:
         annotation, *inner = get_args(annotation)
-        metadata += inner
+        # pydantic unpacks `Field(...)` into constraints only where it stands for the whole field.
+        metadata += [part for each in inner for part in (each.metadata if isinstance(each, FieldInfo) else [each])]
     if _is_union(annotation):
         members = [member for member in get_args(annotation) if member is not types.NoneType]
         texts = [_with_bounds(*_kind(member), []) for member in members if not table_models(member)]

@@ -200,13 +200,13 @@ def _text(detail: ErrorDetails, cause: object, place: _Place, under: KeyPath) ->
         if kind == "union_tag_not_found":
             return f"{key}.kind is missing; {either}"
         tag = detail.get("ctx", {}).get("tag")
-        return f"found {_shown(tag)} at {key}.kind; {either}{_nearest(str(tag), kinds)}"
+        return f"found {_shown(tag)} at {key}.kind; {either}{did_you_mean(str(tag), kinds)}"
     if kind == "list_type" and isinstance(value, dict) and is_array_of_tables(place.annotation):
         return f"found [{key}]; write [[{key}]], since there may be several"
     if cause is not None:
         return f"found {_found(detail, place)} at {key}; {str(cause).removeprefix(f'{value!r}: ')}"
     allowed = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
-    nearest = _nearest(value, allowed) if isinstance(value, str) else ""
+    nearest = did_you_mean(value, allowed) if isinstance(value, str) else ""
     return f"found {_found(detail, place)} at {key}; expected {_expectation(place, detail)}{nearest}"
 
 
@@ -220,10 +220,11 @@ def _unknown_key(key: str, name: str, place: _Place) -> str:
     if place.model is None:
         return f"found the unknown key {key}"
     known = [key_name(field_name, field) for field_name, field in place.model.model_fields.items()]
-    return f"found the unknown key {key}; " + (_nearest(name, known)[2:] or f"known here: {', '.join(known)}")
+    return f"found the unknown key {key}; " + (did_you_mean(name, known)[2:] or f"known here: {', '.join(known)}")
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """`; did you mean "size_limit"?` for a name that is almost one of those known, else nothing."""
     matches = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
     return f'; did you mean "{matches[0]}"?' if matches else ""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from copy import copy
 
 from gateway.delivery.connection import Connection, NextHopUnavailable
 
@@ -151,7 +152,7 @@ class Pool:
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
-                waiter.set_exception(NextHopUnavailable(str(error)))
+                waiter.set_exception(copy(error))  # with its reply; one error raised in several places mixes them up
 
     def _leave(self, connection: Connection) -> None:
         """Close what holds a slot, which is free once it is closed."""

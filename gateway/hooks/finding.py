@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from gateway.api import Plugin
+from gateway.config.reading import did_you_mean
 from gateway.errors import PluginLoadError
 from gateway.hooks.local import import_local, local_file, local_names
 
@@ -55,7 +56,8 @@ def find(name: str, plugin_dir: Path | None, place: str, given: Given) -> Found:
         installed = ", ".join(sorted(available())) or "none"
         local = f" In {plugin_dir}: {', '.join(local_names(plugin_dir)) or 'none'}." if plugin_dir else ""
         raise PluginLoadError(
-            f"{place}: there is no plugin {name!r}. Installed: {installed}.{local} "
+            f"{place}: there is no plugin {name!r}{did_you_mean(name, there(plugin_dir)) or '.'} "
+            f"Installed: {installed}.{local} "
             "Install its package, or put it into plugin_dir, or remove it from the list"
         )
     if len({entry.value for entry in entries}) > 1:

@@ -18,7 +18,7 @@ from gateway import hookspecs
 from gateway.api import Plugin, Registry, Services, Settings
 from gateway.config.locate import key_lines, nearest_line
 from gateway.config.models import Config, PluginPolicyConfig
-from gateway.config.reading import render_problems, shown_key
+from gateway.config.reading import did_you_mean, render_problems, shown_key
 from gateway.errors import ConfigError, PluginLoadError
 from gateway.hooks.finding import Found, Given, cause_of, find, there
 from gateway.hooks.policy import Breaker, Policy
@@ -214,8 +214,8 @@ def _calls(loaded: list[LoadedPlugin]) -> tuple[dict[str, list[Call]], list[Thre
 def _unknown_sections(config: Config, source: str) -> list[str]:
     known = {*there(config.plugin_dir), *config.plugins}
     return [
-        f"{_place(config, source, 'plugin', name)}: there is no plugin of that name; "
-        f"installed: {', '.join(sorted(known))}"
+        f"{_place(config, source, 'plugin', name)}: there is no plugin of that name"
+        f"{did_you_mean(name, sorted(known)) or ';'} installed: {', '.join(sorted(known))}"
         for name in config.plugin
         if name not in known
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from gateway.mail.address import Address, AddressError
-from gateway.mail.reply import ADDRESS_LITERAL, BAD_ADDRESS, UNKNOWN_USER, Reply
+from gateway.mail.reply import ADDRESS_LITERAL, BAD_ADDRESS, BAD_SENDER_ADDRESS, UNKNOWN_USER, Reply
 
 _SOURCE_ROUTE = re.compile(r"@[^:@]+(?:,@[^:@,]+)*:")  # RFC 5321 appendix C: taken, and not obeyed
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -22,6 +22,14 @@ class PathError(ValueError):
 def path_address(path: str) -> Address:
     """The address in `path`, which is not empty; a source route is dropped. Raises `AddressError`."""
     return Address.parse(_SOURCE_ROUTE.sub("", path, count=1) if path[0] == "@" else path)
+
+
+def sender_address(path: str) -> Address:
+    """The sender that `path` (without its angle brackets, not empty) names. Raises `PathError`."""
+    try:
+        return path_address(path)
+    except AddressError as error:
+        raise PathError(BAD_SENDER_ADDRESS.says(f"malformed sender address: {error}")) from None
 
 
 def recipient_address(path: str, hostname: str) -> Address:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from gateway.mail.address import Address, AddressError
+from gateway.mail.address import Address
 from gateway.mail.envelope import MailParameters, Recipient
-from gateway.mail.path import PathError, path_address, recipient_address
+from gateway.mail.path import PathError, recipient_address, sender_address
 from gateway.mail.reply import (
     BAD_ADDRESS,
     BAD_ARGUMENT,
@@ -63,9 +63,9 @@ def read_mail(argument: str, *, ignores_auth: bool = False) -> tuple[Address | N
     if not parameters.smtputf8 and not path.isascii():
         raise ArgumentError(NEEDS_SMTPUTF8)
     try:
-        return _address(path), parameters
-    except AddressError as error:
-        raise ArgumentError(BAD_SENDER_ADDRESS.says(f"malformed sender address: {error}")) from None
+        return _sender_address(path), parameters
+    except PathError as error:
+        raise ArgumentError(error.reply) from None
 
 
 @lru_cache(maxsize=1024)
@@ -85,7 +85,7 @@ def read_rcpt(argument: str, smtputf8: bool, hostname: str) -> Recipient:
     return _recipient(address, words, smtputf8) if words else Recipient(address)
 
 
-_address = lru_cache(maxsize=1024)(path_address)
+_sender_address = lru_cache(maxsize=1024)(sender_address)
 _recipient_address = lru_cache(maxsize=1024)(recipient_address)
 
 

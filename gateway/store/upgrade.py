@@ -30,6 +30,7 @@ from gateway.store.engine import (
 )
 
 _VERSION_TABLE = "alembic_version_"
+_NAMED_TABLES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ def upgrade(url: str, owners: Sequence[Owner]) -> list[Applied]:
 def _upgrade(url: str, groups: Iterable[Sequence[Owner]]) -> list[Applied]:
     """One transaction for each group of owners."""
     parsed = parse_url(url)
+    _refuse_foreign(parsed)
     create_missing(parsed)
     applied: list[Applied] = []
     lock = writer_lock(parsed)
@@ -112,8 +114,12 @@ def _upgrade(url: str, groups: Iterable[Sequence[Owner]]) -> list[Applied]:
 
 
 def status(url: str, owners: Sequence[Owner]) -> list[OwnerStatus]:
-    """Every owner in the given order, then the kept tables of owners that are gone. Changes nothing."""
+    """Every owner in the given order, then the kept tables of owners that are gone. Changes nothing.
+
+    Raises StartupError for a database of another program, StoreUnavailable when it does not answer.
+    """
     parsed = parse_url(url)
+    _refuse_foreign(parsed)
     path = sqlite_path(parsed)
     current: dict[str, str | None] = {}
     if path is None or path.exists():
@@ -162,12 +168,15 @@ def prepare(url: str, owners: Sequence[Owner], *, auto_upgrade: bool = False) ->
 
 def is_empty(url: str) -> bool:
     """Whether there is no table at all (or no SQLite file yet)."""
-    parsed = parse_url(url)
-    path = sqlite_path(parsed)
+    return not _tables(parse_url(url))
+
+
+def _tables(url: URL) -> list[str]:
+    path = sqlite_path(url)
     if path is not None and not path.exists():
-        return True
-    with _one_line_errors("reading the store's revisions", parsed), open_engine(parsed, "read").connect() as connection:
-        return not inspect(connection).get_table_names()
+        return []
+    with _one_line_errors("reading the store's revisions", url), open_engine(url, "read").connect() as connection:
+        return sorted(inspect(connection).get_table_names())
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +245,16 @@ def revisions(connection: Connection) -> dict[str, str | None]:
         for table in inspect(connection).get_table_names()
         if table.startswith(_VERSION_TABLE)
     }
+
+
+def _refuse_foreign(url: URL) -> None:
+    """StartupError for a database with tables in which nobody of ours has ever made one."""
+    tables = _tables(url)
+    if not tables or any(table.startswith(_VERSION_TABLE) for table in tables):
+        return
+    where = sqlite_path(url) or url.render_as_string(hide_password=True)
+    named = ", ".join(tables[:_NAMED_TABLES]) + (", ..." if len(tables) > _NAMED_TABLES else "")
+    raise StartupError(f"the store {where} holds tables of another program ({named}); set another url in [store]")
 
 
 def _owner_status(owner: Owner, current: str | None) -> OwnerStatus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,7 +30,7 @@ def listening_lines(config: Config, addresses: Mapping[str, str]) -> Iterator[st
 
 
 def demo_command(config: Config, source: str) -> str | None:
-    """The command to paste that sends the example message, when this is the configuration made for that."""
+    """The command to paste, anywhere, that sends the example message; None unless this is the example configuration."""
     hosted = config.hosted.get(_DEMO_DOMAIN)
     if hosted is None or not {"anna", "bo"} <= set(hosted.mailboxes) or not _DEMO_MESSAGE.is_file():
         return None
@@ -38,7 +39,10 @@ def demo_command(config: Config, source: str) -> str | None:
         shown = command.resolve().relative_to(Path.cwd())
     except ValueError:
         shown = command
-    return f"{shown} send --config {source} --from bo@{_DEMO_DOMAIN} --to anna@{_DEMO_DOMAIN} {_DEMO_MESSAGE}"
+    send = f"{shlex.quote(str(shown))} send --config {shlex.quote(source)}"
+    return (
+        f"cd {shlex.quote(str(Path.cwd()))} && {send} --from bo@{_DEMO_DOMAIN} --to anna@{_DEMO_DOMAIN} {_DEMO_MESSAGE}"
+    )
 
 
 def _without_password(url: str) -> str:

@@ -129,7 +129,10 @@ def unless_running(directory: Path) -> Iterator[bool]:
 
 def secret_problem(path: Path) -> str | None:
     """What is wrong with an existing secret file, and what to do; None when it is right. Raises OSError."""
-    mode = stat.S_IMODE(path.stat().st_mode)
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        return f"{path} is no file; the gateway's secret belongs there: move it away, and the next start makes one"
+    mode = stat.S_IMODE(found.st_mode)
     if mode & 0o077:
         return f"{path} can be read by others (mode {mode:04o}); run: chmod 600 {path}"
     if len(path.read_bytes().strip()) < _SECRET_BYTES:

@@ -83,12 +83,12 @@ class Supervisor:
         launch = self._launch(config, account)
         await _check(launch, self._new_instance())
         self._sockets.open(config, account)
-        addresses = self._sockets.addresses(config)
         self._publish(config)
-        for line in listening_lines(config, addresses):
-            self._say(line)
         self._generation = self._new_generation(config, launch)
         await self._generation.start(first=True)
+        # Not before: who reads where it listens must not read below that it does not.
+        for line in listening_lines(config, self._sockets.addresses(config)):
+            self._say(line)
 
     async def _serve(self) -> None:
         while not self._stop.is_set():

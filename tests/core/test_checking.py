@@ -40,7 +40,9 @@ def test_rights_along_a_path(place: Path) -> None:
         f"user nobody cannot create {place}/new/er in {place} (root:root 0755); "
         f"run as root: install -d -m 700 -o nobody {place}/new/er"
     )
-    assert as_nobody(lambda: cannot_write(place / "file/below")) == f"{place}/file is no directory"
+    assert as_nobody(lambda: cannot_write(place / "file/below")) == (
+        f"{place}/file is no directory; move away what stands there, or use another place"
+    )
     assert cannot_write(place / "closed/inner/new") is None
     assert not (place / "closed/inner/new").exists()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from gateway.config import load
 from gateway.explain import Question, explain
 from gateway.mail.address import Address
 from gateway.testing.sink import Sink
+from tests.conftest import SUMMARY
 from tests.corpus.messages import CorpusMessage, folder, messages, on_the_wire, signed
 from tests.integration.gateway_process import GatewayProcess, StartGateway
 from tests.integration.smtp_client import Client
@@ -81,7 +83,7 @@ def as_executed(reply: dict[str, Any]) -> tuple[int, str]:
 
 
 async def test_every_message_goes_through_unchanged_and_as_explained(
-    gateway_process: StartGateway, port: int, tmp_path: Path
+    gateway_process: StartGateway, port: int, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     corpus = messages()
     replies: dict[str, str] = {}
@@ -101,7 +103,8 @@ async def test_every_message_goes_through_unchanged_and_as_explained(
                 assert message.excuse, f"{message.name} was refused without a reason: {reply}"
                 refused[f"{message.name}: {message.excuse}"] += 1
         assert next(arrived, None) is None
-        print(f"{len(corpus)} messages, {len(refused)} refused: {sorted(refused)}")
+        named = "; ".join(sorted(refused)) or "none"
+        record_property(SUMMARY, f"corpus: {len(corpus)} messages, {refused.total()} refused: {named}")
         traces = await stories(process, len(corpus))
         await check_explanations(process, corpus, replies, traces)
 

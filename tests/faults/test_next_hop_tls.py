@@ -11,8 +11,9 @@ from typing import Literal
 import pytest
 
 from gateway.delivery.client_tls import ClientTls
+from gateway.delivery.login import Login
 from gateway.delivery.transport import Outcome, Result
-from gateway.mail.reply import NEXT_HOP_WITHOUT_TLS
+from gateway.mail.reply import NEXT_HOP_MISCONFIGURED, NEXT_HOP_WITHOUT_TLS
 from gateway.testing.sink import Answer, Point, Sink
 from tests.core.delivery.batches import batch, next_hop, soon
 from tests.core.delivery.certificates import NAME, ca_file, server
@@ -88,6 +89,21 @@ async def test_n9_where_tls_does_not_come_about(
             result = await handed_to(sink, ClientTls(), connect_timeout_seconds=2)
             assert result.outcome is Outcome.DONE, result
             assert [message.tls for message in sink.messages] == [""]
+
+
+@pytest.mark.parametrize("name", ["TLS", "login"])
+async def test_n9_those_waiting_in_line_are_told_what_the_first_was_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / "password").write_text("wrong")
+    (tmp_path / "password").chmod(0o600)
+    login = Login("relay", tmp_path / "password") if name == "login" else None
+    reply = NEXT_HOP_MISCONFIGURED if login else NEXT_HOP_WITHOUT_TLS
+    context = server() if login else server(stranger=True)
+    async with Sink(tls=context, users={"relay": "right"} if login else None) as sink:
+        tls = ClientTls(required=True, ca_file=ca_file(tmp_path))
+        async with next_hop(sink, tls=tls, login=login, connections=1) as hop:
+            results = await asyncio.gather(*(hop.deliver(batch(), deadline=soon()) for _ in range(4)))
+        assert {(result.outcome, result.reply) for (result,) in results} == {(Outcome.DEFERRED, reply)}
+        assert sink.connections == 1, "three were waiting in line"
 
 
 @pytest.mark.parametrize("level", ["required", "opportunistic"])

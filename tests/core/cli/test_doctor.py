@@ -7,10 +7,11 @@ import json
 import os
 import pwd
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,29 @@ async def test_nothing_has_been_started_yet_and_nothing_is_made(tmp_path: Path) 
     assert "state is missing" in texts(found, "warning", "state")
     assert "the store is empty" in texts(found, "warning", "store")
     assert "the gateway does not run" in texts(found, "warning", "listeners")
+
+
+async def test_a_directory_where_the_secret_should_be(tmp_path: Path) -> None:
+    (tmp_path / "state/secret").mkdir(mode=0o755, parents=True)
+    said = texts(await findings(tmp_path), "failed", "state")
+    assert "state/secret is no file; the gateway's secret belongs there: move it away, and the next start makes" in said
+
+
+async def test_a_file_where_the_spool_should_be(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state/spool").touch()
+    said = texts(await findings(tmp_path), "failed", "state")
+    assert "state/spool is no directory; move away what stands there, or use another place" in said
+
+
+async def test_a_database_of_another_program(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    with closing(sqlite3.connect(tmp_path / "state/stellwerk.db")) as database:
+        database.execute("CREATE TABLE trace (id TEXT)")
+    found = await findings(tmp_path)
+    said = "state/stellwerk.db holds tables of another program (trace); set another url in [store]"
+    assert said in texts(found, "failed", "store")
+    assert texts(found, "warning", "store") == ""
 
 
 async def test_a_state_directory_that_is_open_to_others(tmp_path: Path) -> None:

@@ -91,7 +91,12 @@ def test_as_json_from_standard_input(
         (["--to", "anna@[127.0.0.1]"], 1, "refused at RCPT: 550 5.1.2 address literals", ""),
         (["--to", "postmaster"], 0, "250 2.0.0 accepted", ""),
         (["--from", "<>", "--to", "anna@example.test"], 0, "250 2.0.0 accepted", ""),
-        (["--from", "a@b@c", "--to", "anna@example.test"], 2, "", "Invalid value for --from"),
+        (["--from", "a@b@c", "--to", "anna@example.test"], 1, "501 5.1.7 malformed sender address: ", ""),
+        (["--from", "x@[127.0.0.1]", "--to", "anna@example.test"], 1, "501 5.1.7 malformed sender address: ", ""),
+        (["--from", "postmaster", "--to", "anna@example.test"], 1, "501 5.1.7 malformed sender address: ", ""),
+        (["--from", "<@relay.test:a@b.test>", "--to", "anna@example.test"], 0, "250 2.0.0 accepted", ""),
+        (["--client", "nope", "--to", "anna@example.test"], 2, "", 'found "nope"; expected an IP address'),
+        (["--client", "::1", "--to", "anna@example.test"], 0, "250 2.0.0 accepted", ""),
         (["--to", "anna@example.test", "--listener", "mxx"], 2, "", "there is no listener 'mxx'"),
     ],
 )

@@ -107,6 +107,16 @@ def test_no_such_story(
     assert ran.errors.count("\n") == 1
 
 
+@pytest.mark.parametrize("asked", ["a4f3a094-2", "[a4f3a094-2]"])
+def test_the_id_of_a_connection_says_where_to_look(
+    tmp_path: Path, stories: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    ran = run(capsys, monkeypatch, "trace", "--config", str(config_file(tmp_path, "telling")), asked)
+    assert (ran.status, ran.output) == (1, "")
+    assert "is the id of a connection: what is refused outside a transaction has no story. The log has it" in ran.errors
+    assert ran.errors.endswith("journalctl -u stellwerk | grep a4f3a094-2\n")
+
+
 @pytest.mark.parametrize("arguments", [["abc"], ["--last", "3"]])
 def test_a_store_that_is_not_there_is_one_line_and_is_not_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str]

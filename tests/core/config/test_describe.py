@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
+import pytest
+from annotated_types import Ge
+from pydantic import ValidationError
+
+from gateway.api import Field, Settings
 from gateway.config.describe import as_markdown, as_text, describe
+from gateway.config.reading import render_problems
 from gateway.hooks.loader import settings_models
 
 SHIPPED = ("domain_check", "forwarding", "size_limit")
@@ -39,3 +46,22 @@ def test_the_page_is_current() -> None:
     assert PAGE.read_text(encoding="utf-8") == as_markdown(describe(settings_models(SHIPPED))), (
         "run: .venv/bin/stellwerk config describe --markdown > docs/admin/configuration.md"
     )
+
+
+def test_bounds_within_an_optional_value_are_told() -> None:
+    class Limits(Settings):
+        most: Annotated[int, Field(strict=True, gt=0)] | None = Field(None, description="for tests")
+        some: Annotated[int, Ge(1)] | Annotated[str, Field(min_length=2)] = Field(1, description="for tests")
+
+    (table,) = describe({"limits": Limits})[-1:]
+    assert [setting.allowed for setting in table.settings] == [
+        "a whole number, more than 0",
+        "a whole number, at least 1 or a string, at least 2 characters",
+    ]
+
+
+def test_a_wrong_limit_for_one_listener_says_which_are_right() -> None:
+    with pytest.raises(ValidationError) as caught:
+        settings_models(SHIPPED)["size_limit"].model_validate({"listener": {"mx": {"max_attachment_bytes": -5}}})
+    (problem,) = render_problems(None, settings_models(SHIPPED)["size_limit"], caught.value)
+    assert problem == "found -5 at listener.mx.max_attachment_bytes; expected a whole number, more than 0"

@@ -290,7 +290,8 @@ async def test_probe_tells_what_is_wrong(tmp_path: Path) -> None:
         assert not (tmp_path / "not").exists()
     (tmp_path / "file").write_bytes(b"")
     async with maildir(tmp_path, path=f"{tmp_path}/file/{{local}}") as hop:
-        assert await hop.probe() == f"next hop 'mail' (maildir): {tmp_path}/file is no directory"
+        said = f"{tmp_path}/file is no directory; move away what stands there, or use another place"
+        assert await hop.probe() == f"next hop 'mail' (maildir): {said}"
 
 
 class Gate:

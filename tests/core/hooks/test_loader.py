@@ -168,7 +168,8 @@ def test_every_problem_of_every_plugin_at_once(tmp_path: Path, write: Write) -> 
 
 def test_an_unknown_plugin_says_where_and_what_there_is(tmp_path: Path) -> None:
     (problem,) = problems(tmp_path, "size_limt")
-    assert problem.startswith("test.toml:3: plugins[0]: there is no plugin 'size_limt'. Installed: ")
+    said = "test.toml:3: plugins[0]: there is no plugin 'size_limt'; did you mean \"size_limit\"? Installed: "
+    assert problem.startswith(said)
     assert "domain_check" in problem
     assert "size_limit" in problem
     assert problem.endswith("Install its package, or put it into plugin_dir, or remove it from the list")
@@ -180,6 +181,10 @@ def test_settings_of_a_plugin_that_is_not_there(tmp_path: Path, write: Write) ->
     (problem,) = problems(tmp_path, tables=tables)
     assert problem.startswith("test.toml:")
     assert "plugin.unheard_of: there is no plugin of that name; installed: " in problem
+    (problem,) = problems(tmp_path, tables="[plugin.domain_chek]\n")
+    assert 'plugin.domain_chek: there is no plugin of that name; did you mean "domain_check"? installed: ' in problem
+    (problem,) = problems(tmp_path, "unheard_of")
+    assert "there is no plugin 'unheard_of'. Installed: " in problem
 
 
 SETTINGS = "class Own(Settings):\n    words: list[str] = []\n    number: int = 3\n"

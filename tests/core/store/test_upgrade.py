@@ -6,6 +6,7 @@ import asyncio
 import logging
 import stat
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from sqlalchemy.engine.interfaces import ReflectedIndex
 
 import gateway.directory.tables  # noqa: F401 - the core's, too: it adds them to the metadata
 from gateway.errors import StartupError
-from gateway.store.engine import open_engine, parse_url
+from gateway.store.engine import create_missing, open_engine, parse_url, sqlite_path
 from gateway.store.schema import metadata
 from gateway.store.upgrade import (
     CORE,
@@ -283,3 +284,23 @@ def test_migrating_leaves_logging_as_it_is(store_url: str) -> None:
     before = (logging.getLogger().level, list(logging.getLogger().handlers))
     upgrade(store_url, [CORE])
     assert (logging.getLogger().level, list(logging.getLogger().handlers)) == before
+
+
+@pytest.mark.parametrize(
+    ("tables", "named"), [(["trace"], "trace"), (["d", "c", "trace", "b"], "b, c, d, ...")], ids=["clash", "no clash"]
+)
+@pytest.mark.parametrize("asked", [upgrade, prepare, status, check])
+def test_a_database_of_another_program_is_left_alone(
+    store_url: str, asked: Callable[..., object], tables: list[str], named: str
+) -> None:
+    url = parse_url(store_url)
+    create_missing(url)
+    with open_engine(url, "migrate").begin() as connection:
+        for table in tables:
+            connection.exec_driver_sql(f"CREATE TABLE {table} (id TEXT)")
+    with pytest.raises(StartupError) as caught:
+        asked(store_url, [CORE])
+    assert str(caught.value).startswith("the store ")
+    assert str(caught.value).endswith(f" holds tables of another program ({named}); set another url in [store]")
+    assert str(sqlite_path(url) or url.database) in str(caught.value)
+    assert table_names(store_url) == set(tables)

@@ -126,6 +126,7 @@ async def test_what_is_spoilt_is_one_line(
     assert ran.status == 1
     assert expected in ran.errors.splitlines()[-1]
     assert "Traceback" not in ran.errors
+    assert ran.output == "", "nobody is told where it listens when it does not"
 
 
 @pytest.mark.parametrize(
