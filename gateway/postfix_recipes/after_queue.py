@@ -79,4 +79,5 @@ class AfterQueue(Recipe):
                 "stellwerk_destination_recipient_limit": ".*",
             },
             ("stellwerk/unix", *fitting.reinjection_services(self.reinjection)),
+            kept_by=fitting.kept_reinjection(self.reinjection),
         )

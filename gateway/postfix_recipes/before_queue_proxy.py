@@ -90,4 +90,5 @@ class BeforeQueueProxy(Recipe):
     @property
     def footprint(self) -> Footprint:
         options = {f"{self.service}/{name}": value for name, value in self.service_options.items()}
-        return Footprint({}, fitting.reinjection_services(self.reinjection), options)
+        still = fitting.kept_reinjection(self.reinjection, f"/smtpd_proxy_filter = {self.gateway}$".replace("[", r"\["))
+        return Footprint({}, fitting.reinjection_services(self.reinjection), options, kept_by=still)

@@ -67,4 +67,5 @@ class BesideRspamd(Recipe):
     @property
     def footprint(self) -> Footprint:
         options = {"smtpd_milters": self.rspamd, "milter_default_action": "tempfail"}
-        return Footprint(service_options={f"{self.service}/{name}": value for name, value in options.items()})
+        options = {f"{self.service}/{name}": value for name, value in options.items()}
+        return Footprint(service_options=options, requeued="")

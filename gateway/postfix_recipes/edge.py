@@ -91,4 +91,8 @@ class Edge(Recipe):
 
     @property
     def footprint(self) -> Footprint:
-        return Footprint(services=fitting.reinjection_services(self.reinjection), replaced=self.replaced)
+        return Footprint(
+            services=fitting.reinjection_services(self.reinjection),
+            replaced=self.replaced,
+            kept_by=fitting.kept_reinjection(self.reinjection),
+        )

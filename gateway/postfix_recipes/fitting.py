@@ -14,6 +14,8 @@ STANDARD_AFTER_QUEUE = "127.0.0.1:10024"
 STANDARD_REINJECTION = "127.0.0.1:10026"
 STANDARD_MAX_MESSAGE_BYTES = 36_700_160
 STANDARD_CONNECTIONS = 20
+CLEANUP = "stellwerk-cleanup/unix"
+_USES_CLEANUP = ("/cleanup_service_name = stellwerk-cleanup$",)
 
 
 def listener_with(config: Config, standard_address: str, *, protocol: str, role: str, direction: str) -> ListenerConfig:
@@ -87,7 +89,12 @@ def peers_at(address: str) -> list[str]:
 
 def reinjection_services(address: str) -> tuple[str, ...]:
     """The services that the template _reinjection.j2 adds to master.cf, as `postconf -MX` names them."""
-    return (f"{address}/inet", "stellwerk-cleanup/unix")
+    return (f"{address}/inet", CLEANUP)
+
+
+def kept_reinjection(address: str, *also: str) -> dict[str, tuple[str, ...]]:
+    """`Footprint.kept_by` for these services: mail that still goes to the gateway must find its way back."""
+    return {f"{address}/inet": ("content_filter = stellwerk", *also), CLEANUP: _USES_CLEANUP}
 
 
 def require_service(name: str) -> None:

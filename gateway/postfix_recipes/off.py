@@ -14,7 +14,8 @@ _FREE: dict[str, Choice] = {choice.name: choice for recipe in CATALOGUE for choi
 
 @dataclass(frozen=True, slots=True)
 class Off(Recipe):
-    """`removed` is what all recipes that fit the configuration may have left behind; None: on the standard ports.
+    """`removed` is what all recipes may have left behind; None: on the standard ports. `standard` are the recipes that
+    do not fit the configuration, so that only the standard ports are known for them.
 
     The other fields are the choices with which the recipes were printed.
     """
@@ -33,22 +34,21 @@ class Off(Recipe):
     rspamd: str = _FREE["rspamd"].values[0]
     milter: str = _FREE["milter"].values[0]
     removed: Footprint | None = None
+    standard: tuple[str, ...] = ()
 
     @classmethod
     def fitting(cls, config: Config, **choices: str) -> Self:
         found = Footprint()
-        problems = []
+        standard = []
         for recipe in CATALOGUE:
+            own = _own(recipe, choices)
             try:
-                found += recipe.fitting(config, **_own(recipe, choices)).footprint
-            except RecipeUnavailable as error:
-                problems.append(f"{recipe.name}: {error}")
-        if len(problems) == len(CATALOGUE):
-            raise RecipeUnavailable(
-                "no recipe fits this configuration, so there is nothing to take out for its ports; --standard-ports "
-                "prints the commands for the standard ones\n" + "\n".join(problems)
-            )
-        return cls(removed=found, **choices)
+                found += recipe.fitting(config, **own).footprint
+            except RecipeUnavailable:
+                # It may be in all the same: the configuration may have changed since.
+                found += recipe(**own).footprint
+                standard.append(recipe.name)
+        return cls(removed=found, standard=tuple(standard), **choices)
 
     @property
     def footprint(self) -> Footprint:

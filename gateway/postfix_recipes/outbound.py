@@ -1,6 +1,7 @@
 """What the recipes share that send mail of one's own people to a listener of its own: `outbound_apart`, `submission`.
 
-They stand beside a recipe behind the queue, which brings the way back.
+They stand beside a recipe behind the queue, which brings the way back, and share one transport: whichever of them is
+taken out last takes it with it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from gateway.postfix_recipes import fitting
 from gateway.postfix_recipes.recipe import Footprint, Recipe
 
 STANDARD_OUTBOUND = "127.0.0.1:10028"
+TRANSPORT = "stellwerk-out"
+# How `postconf -P` shows that the recipe submission is in, at whatever service.
+LOGIN_LIST = "/smtpd_sender_login_maps = texthash:.*/sender-logins$"
+_LIMIT = f"{TRANSPORT}_destination_recipient_limit"
 
 
 def outbound_listener(config: Config) -> str:
@@ -39,7 +44,7 @@ class Outbound(Recipe):
     def content_filter(self) -> str:
         """The value of Postfix's `content_filter`: transport and next hop."""
         at = fitting.require_loopback(self.gateway, "the outbound listener")
-        return f"stellwerk-out:[{at[0]}]:{at[1]}" if at else f"stellwerk-out:{self.gateway}"
+        return f"{TRANSPORT}:[{at[0]}]:{at[1]}" if at else f"{TRANSPORT}:{self.gateway}"
 
     @property
     def trusted_peers(self) -> list[str]:
@@ -54,5 +59,9 @@ class Outbound(Recipe):
     @property
     def footprint(self) -> Footprint:
         return Footprint(
-            {"stellwerk-out_destination_recipient_limit": ".*"}, ("stellwerk-out/unix",), self.service_options
+            {_LIMIT: ".*"},
+            (f"{TRANSPORT}/unix",),
+            self.service_options,
+            kept_by=dict.fromkeys((_LIMIT, f"{TRANSPORT}/unix"), (f"/content_filter = {TRANSPORT}:",)),
+            requeued=TRANSPORT,
         )

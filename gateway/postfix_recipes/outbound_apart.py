@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from gateway.config import Config
-from gateway.postfix_recipes.outbound import Outbound, outbound_listener
-from gateway.postfix_recipes.recipe import Choice, RecipeUnavailable
+from gateway.postfix_recipes.outbound import LOGIN_LIST, TRANSPORT, Outbound, outbound_listener
+from gateway.postfix_recipes.recipe import Choice, Footprint, RecipeUnavailable
 
 STANDARD_SENDERS = "submission/inet,submissions/inet,smtps/inet,pickup/unix"
 
@@ -52,4 +52,14 @@ class OutboundApart(Outbound):
 
     @property
     def service_options(self) -> Mapping[str, str]:
-        return {f"{service}/content_filter": "stellwerk-out:.*" for service in self.services}
+        return {self._option(service): f"{TRANSPORT}:.*" for service in self.services}
+
+    @property
+    def footprint(self) -> Footprint:
+        smtpd = [one for one in self.services if one.endswith(("/inet", "/pass"))]
+        by_submission = {self._option(one): (f"^{one}{LOGIN_LIST}".replace("[", r"\["),) for one in smtpd}
+        return super(OutboundApart, self).footprint + Footprint(kept_by=by_submission, requeued=TRANSPORT)
+
+    @staticmethod
+    def _option(service: str) -> str:
+        return f"{service}/content_filter"

@@ -59,4 +59,4 @@ class OwnMailSigned(Recipe):
 
     @property
     def footprint(self) -> Footprint:
-        return Footprint(services=(f"{self.reinjection}/inet",))
+        return Footprint(services=(f"{self.reinjection}/inet",), requeued="")

@@ -18,6 +18,7 @@ import jinja2
 from gateway.config import Config
 from gateway.errors import StellwerkError
 
+ALL = "ALL"
 _PART = re.compile(r"^#==== (.+) ====\n", re.MULTILINE)
 
 
@@ -51,17 +52,23 @@ class Choice:
 class Footprint:
     """What a recipe puts into Postfix's configuration, and so what the way back takes out.
 
-    `services` are names for `postconf -MX` ("stellwerk/unix"). `main_cf` (parameter) and `service_options`
-    ("smtp/inet/parameter") are removed only while they have the value given here, a basic regular expression: what an
-    administrator has set since stays. `replaced` are parameters whose former value the template _replace.j2 keeps in a
-    comment, and the value they were given. A raised message_size_limit stays, since `postsuper -r`
-    takes queued mail in anew.
+    `services` are names for `postconf -MX` ("stellwerk/unix"); one for a port must be of the template _reinjection.j2.
+    `main_cf` (parameter) and `service_options` ("smtp/inet/parameter") are removed only while they have the value given
+    here, a basic regular expression: what an administrator has set since stays. `replaced` are parameters whose former
+    value the template _replace.j2 keeps in a comment, and the value they were given. A raised message_size_limit stays,
+    since `postsuper -r` takes queued mail in anew.
+
+    `kept_by` has, for any name in the former three, basic regular expressions of lines that `postconf -P` and
+    `postconf content_filter` print: while there is such a line, another recipe still needs it, and it stays.
+    `requeued` is the transport whose queued mail must be taken in anew, "" for none, ALL for whatever is in the queue.
     """
 
     main_cf: Mapping[str, str] = field(default_factory=dict)
     services: tuple[str, ...] = ()
     service_options: Mapping[str, str] = field(default_factory=dict)
     replaced: Mapping[str, str] = field(default_factory=dict)
+    kept_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    requeued: str = ALL
 
     def __add__(self, other: Footprint) -> Footprint:
         return Footprint(
@@ -69,6 +76,11 @@ class Footprint:
             tuple(dict.fromkeys((*self.services, *other.services))),
             {**self.service_options, **other.service_options},
             {**self.replaced, **other.replaced},
+            {
+                name: tuple(dict.fromkeys((*self.kept_by.get(name, ()), *other.kept_by.get(name, ()))))
+                for name in (*self.kept_by, *other.kept_by)
+            },
+            self.requeued if self.requeued == other.requeued else ALL,
         )
 
 

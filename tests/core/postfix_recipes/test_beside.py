@@ -24,7 +24,7 @@ def appended(values: Recipe) -> str:
     [
         OutboundApart(),
         OutboundApart("unix:/run/stellwerk/out.sock", "submission/inet"),
-        Submission("[::1]:2428", "submissions/inet"),
+        Submission("[::1]:2428", "submissions/inet,submission/inet", "smtpd/pass"),
     ],
 )
 def test_part_for_the_gateway_leads_to_the_same_recipe(values: OutboundApart | Submission) -> None:
@@ -69,6 +69,9 @@ def test_what_is_missing_is_said_in_one_line(recipe: type[Recipe], config: str, 
         (OutboundApart, {"senders": "pickup/unix,'x/inet"}, 'found the service "\'x/inet"'),
         (OutboundApart, {"gateway": "192.0.2.1:10028"}, "the outbound listener has the address 192.0.2.1:10028"),
         (Submission, {"submission": "587"}, 'found the service "587"'),
+        (Submission, {"submission": "submission/inet,465"}, 'found the service "465"'),
+        (Submission, {"service": "25"}, 'found the service "25"'),
+        (Submission, {"submission": "smtp/inet"}, "smtp/inet is named as the service for the world and as one that"),
         (BesideRspamd, {"rspamd": "127.0.0.1:11332"}, 'found the milter "127.0.0.1:11332"; expected inet:HOST:PORT'),
         (OwnMailSigned, {"milter": "inet:x; reboot"}, 'found the milter "inet:x; reboot"'),
         (OwnMailSigned, {"reinjection": "192.0.2.1:10027"}, "the next hop for own mail has the address"),

@@ -9,6 +9,7 @@ import pytest
 from gateway.config import Config, read
 from gateway.postfix_recipes.after_queue_smtp import AfterQueueSmtp
 from gateway.postfix_recipes.before_queue_proxy import BeforeQueueProxy
+from gateway.postfix_recipes.catalogue import CATALOGUE
 from gateway.postfix_recipes.edge import Edge
 from gateway.postfix_recipes.off import Off
 from gateway.postfix_recipes.recipe import Recipe, RecipeUnavailable, parts
@@ -63,15 +64,14 @@ def test_gateway_and_postfix_on_two_hosts() -> None:
         (Edge, FILTER, {}, 'role = "inbound"'),
         (Edge, MX.replace("192.0.2.1", "0.0.0.0"), {}, "name the address that the MX record leads to"),
         (Edge, MX, {"from_address": "192.0.2.9"}, "leave --from-address out"),
-        (Off, 'address = "127.0.0.1:0"\nrole = "inbound"\n', {"service": "smtp"}, "--standard-ports"),
+        (Off, PROXY, {"service": "smtp"}, 'found the service "smtp"; expected a name of `postconf -M`'),
     ],
 )
 def test_what_does_not_fit_is_said(
     recipe: type[Recipe], listener: str, options: dict[str, str], complaint: str
 ) -> None:
-    broken = config(listener, back="unix:/run/back") if recipe is Off else config(listener)
     with pytest.raises(RecipeUnavailable) as error:
-        recipe.fitting(broken, **options)
+        recipe.fitting(config(listener), **options)
     assert complaint in str(error.value)
 
 
@@ -80,12 +80,35 @@ def test_address_that_is_none() -> None:
         Edge.fitting(config(MX, back="192.0.2.2:10026"), from_address="gw")
 
 
-def test_off_takes_out_what_fits_the_configuration_and_nothing_else() -> None:
-    commands = parts(Off.fitting(config(PROXY), service="smtpd/pass").render())["commands"]
-    assert "postconf -MX 127.0.0.1:2526/inet" in commands
-    assert "smtpd/pass/smtpd_proxy_filter" in commands
-    assert "content_filter" not in commands
-    assert "10026" not in commands
+def test_off_takes_out_what_fits_by_its_own_ports_and_says_what_it_takes_out_by_the_standard_ones() -> None:
+    text = Off.fitting(config(PROXY), service="smtpd/pass").render()
+    about, _, rest = text.partition("#==== commands ====\n")
+    assert "postconf -MX 127.0.0.1:2526/inet" in rest
+    assert "'smtpd/pass/smtpd_proxy_filter = 127.0.0.1:2425'" in rest
+    named = [line.removeprefix("#   ") for line in about.splitlines() if line.startswith("#   ")]
+    assert named == [recipe.name for recipe in CATALOGUE if recipe is not BeforeQueueProxy]
+    standard = {"'stellwerk:.*'", "127.0.0.1:10026/inet", "'192.0.2.25'", "inet_interfaces"}
+    assert {piece for piece in standard if piece not in rest} == set()
+
+
+@pytest.mark.parametrize("routing", ['hosted = "store"', 'hosted = "back"'], ids=["no smtp next hop", "a socket"])
+def test_off_takes_out_all_recipes_where_none_fits(routing: str) -> None:
+    """An administrator at night, with a configuration that is half taken down already."""
+    text = Off.from_config(
+        read(
+            '[[listener]]\nname = "mx"\naddress = "127.0.0.1:2525"\n[next_hop.back]\nkind = "smtp"\n'
+            'address = "unix:/run/back"\n[next_hop.store]\nkind = "maildir"\npath = "{domain}/{local}"\n'
+            f"[routing]\n{routing}\n"
+        )
+    ).render()
+    assert parts(text) == parts(Off().render())
+    assert [line for line in text.splitlines() if line.startswith("#   ")][: len(CATALOGUE)] == [
+        f"#   {recipe.name}" for recipe in CATALOGUE
+    ]
+
+
+def test_off_on_the_standard_ports_names_nothing_that_does_not_fit() -> None:
+    assert "do not fit" not in Off().render()
 
 
 @pytest.mark.parametrize("recipe", [AfterQueueSmtp, BeforeQueueProxy, Edge])

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from gateway.cli.postfix import postfix
 from gateway.config import read
+from gateway.postfix_recipes.catalogue import CATALOGUE
 from gateway.postfix_recipes.recipe import Recipe, RecipeUnavailable, parts
 from gateway.postfix_recipes.registry import RECIPES
 
@@ -85,7 +86,7 @@ def test_what_is_missing_is_said_with_the_lines_to_add(tmp_path: Path) -> None:
         '[[listener]]\nname = "mx"\naddress = "127.0.0.1:2525"\n'
         '[next_hop.mail]\nkind = "maildir"\npath = "{domain}/{local}"\n'
     )
-    for recipe in RECIPES.values():
+    for recipe in CATALOGUE:
         with pytest.raises(RecipeUnavailable) as error:
             recipe.from_config(read(file.read_text()))
         if wanted := parts(recipe().render()).get("stellwerk.toml"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gateway.postfix_recipes.after_queue import AfterQueue
+from gateway.postfix_recipes.after_queue import AfterQueue, Aliases
 from tests.integration.ports import PortReservation
 from tests.integration.postfix.every_recipe import SENDER, EveryRecipe
 from tests.integration.postfix.instance import RemoteClient
@@ -22,9 +22,9 @@ DEFERRED_AT_ONCE = [
 _ANSWERED = r"postfix/smtp\[\d+\]: \w+: to=<[^>]*>.* status=\w+ "
 
 
-def on_free_ports(recipe: type[AfterQueue], ports: PortReservation) -> AfterQueue:
+def on_free_ports(recipe: type[AfterQueue], ports: PortReservation, aliases: Aliases = "stellwerk") -> AfterQueue:
     """The recipe on ports of the test."""
-    return recipe(gateway=f"127.0.0.1:{ports.take()}", reinjection=f"127.0.0.1:{ports.take()}")
+    return recipe(gateway=f"127.0.0.1:{ports.take()}", reinjection=f"127.0.0.1:{ports.take()}", aliases=aliases)
 
 
 class AfterQueueTests(EveryRecipe):
@@ -66,7 +66,10 @@ def _reply(line: str) -> str:
 
 
 async def is_turned_off(pair: RecipePair) -> None:
-    """Paste the way back with mail queued before the filter and behind it; then mail flows without the gateway."""
+    """Paste the way back with mail queued before the filter and behind it; then mail flows without the gateway.
+
+    For a recipe that stands alone; see `beside.is_taken_out_beside`.
+    """
     before = pair.postfix.count_delivered()
     await pair.postfix.inject(message(5), SENDER, [LATE])
     await pair.postfix.wait_until_deferred(1)

@@ -13,7 +13,9 @@ from gateway.testing.sink import Sink
 from tests.integration.gateway_process import GatewayProcess
 from tests.integration.ports import PortReservation
 from tests.integration.postfix.after_queue import on_free_ports
+from tests.integration.postfix.every_recipe import SENDER
 from tests.integration.postfix.instance import PostfixInstance
+from tests.integration.postfix.messages import message
 from tests.integration.postfix.recipe_pair import ALIASES, LATE, MAILBOXES, RecipePair, comparable, transaction_id
 
 _CONFIG = """\
@@ -72,8 +74,8 @@ async def beside_after_queue(
     postfix.write_mailboxes([*MAILBOXES, "team"])
     postfix.write_aliases(ALIASES)
     postfix.write_transports({LATE: "smtp:[127.0.0.1]:1"})
-    before = comparable(await postfix.configuration())
     await postfix.apply(parts(await gateway.command("postfix", "recipe", queue.name)))
+    before = comparable(await postfix.configuration())
     printed = parts(await gateway.command("postfix", "recipe", wanted.name, *options))
     await postfix.apply(printed)
     if complaints := await postfix.check():
@@ -94,6 +96,25 @@ async def last_story(pair: RecipePair, recipient: str) -> dict[str, Any]:
     return await pair.gateway.trace(
         transaction_id(pair.postfix.log_lines(rf"postfix/lmtp.*to=<{recipient}>.*status=sent")[-1])
     )
+
+
+async def is_taken_out_beside(pair: RecipePair) -> None:
+    """Paste the recipe's own way back, the gateway running: after-queue-lmtp is left, and all mail passes by it."""
+    before = pair.postfix.count_delivered()
+    await pair.postfix.inject(message(5), SENDER, [LATE])
+    await pair.postfix.wait_until_deferred(1)
+    await pair.turn_off()
+    await pair.postfix.inject(message(7), SENDER, ["anna@example.test"])
+    await pair.postfix.wait_until_delivered(before + 1)
+    assert listener_of((await pair.stories("anna@example.test"))[0]) == ("after-queue", "inbound")
+    # what had passed the gateway before is not sent there again
+    await pair.postfix.wait_until_deferred(1)
+    pair.postfix.write_transports({})
+    await pair.postfix.reload()
+    await pair.postfix.flush()
+    await pair.postfix.wait_until_delivered(before + 2)
+    await pair.postfix.wait_until_queue_is_empty()
+    assert len(await pair.stories(LATE)) == 1
 
 
 def listener_of(story: dict[str, Any]) -> tuple[str, str]:

@@ -159,6 +159,19 @@ class PostfixInstance:
             with (self.etc / name).open("a") as file:
                 file.write(text)
 
+    def put_postscreen_in_front(self) -> None:
+        """Have postscreen take the connections and hand them over to smtpd, as Postfix's POSTSCREEN_README says.
+
+        It keeps its list of good clients in data_directory; everybody is tested, and new clients wait for a second.
+        """
+        file = self.etc / "master.cf"
+        text = file.read_text()
+        front = f"127.0.0.1:{self.smtp_port} inet n - n - "
+        assert text.count(f"{front}- smtpd\n") == 1
+        self.append(main_cf="postscreen_access_list =\npostscreen_greet_wait = 1s\npostscreen_greet_action = enforce\n")
+        file.write_text(text.replace(f"{front}- smtpd\n", f"{front}1 postscreen\nsmtpd pass - - n - - smtpd\n"))
+        self.front = "smtpd/pass"
+
     async def apply(self, recipe: Mapping[str, str]) -> None:
         """Put in the parts of a printed recipe that are for Postfix, as the recipe says: append, then paste."""
         self.append(main_cf=recipe.get("main.cf", ""), master_cf=recipe.get("master.cf", ""))

@@ -55,7 +55,7 @@ address = "{elsewhere}"
 class RecipePair:
     """A running pair. `printed` holds the parts of the recipe, `elsewhere` plays every domain but example.test.
 
-    `before` is Postfix's configuration without the recipe.
+    `before` is Postfix's configuration without the recipe; for one that stands beside another, with that other one.
     """
 
     postfix: PostfixInstance
@@ -78,13 +78,16 @@ class RecipePair:
         return await until(told, f"the trace knows a message to {recipient}")
 
     async def turn_off(self) -> None:
-        """Stop the gateway, paste what `postfix recipe off` prints, and see that Postfix is configured as before."""
-        printed = parts(await self.gateway.command("postfix", "recipe", "off", *_known_to_off(self.options)))
-        changed = [_CHANGED_WHILE_READ.format(name=name) for name in set(_REPLACING.findall(printed["commands"]))]
-        self.postfix.expected_trouble = [*self.postfix.expected_trouble, *RELOADED, *changed]
-        await self.gateway.stop()
-        await self.postfix.paste(printed["commands"])
+        """Paste the recipe's own way back, as it was printed, and see that Postfix is configured as before."""
+        await paste_way_back(self.postfix, self.printed["back"])
         assert comparable(await self.postfix.configuration()) == self.before
+
+
+async def paste_way_back(postfix: PostfixInstance, commands: str) -> str:
+    """Paste the commands into a running Postfix; what they print."""
+    changed = [_CHANGED_WHILE_READ.format(name=name) for name in set(_REPLACING.findall(commands))]
+    postfix.expected_trouble = [*postfix.expected_trouble, *RELOADED, *changed]
+    return await postfix.paste(commands)
 
 
 @asynccontextmanager
@@ -125,8 +128,3 @@ def transaction_id(text: str) -> str:
     found = re.search(r"\[([0-9a-z]{16,})\]", text)
     assert found, text
     return found[1]
-
-
-def _known_to_off(options: Sequence[str]) -> list[str]:
-    pairs = zip(options[::2], options[1::2], strict=True)
-    return [word for name, value in pairs if name != "--aliases" for word in (name, value)]

@@ -55,10 +55,14 @@ class GatewayReply:
 
 @dataclass(frozen=True, slots=True)
 class BehindQueue:
-    """A running pair. `postfix` takes the mail, `gateway` sits behind its queue, Maildirs of `postfix` are the end."""
+    """A running pair. `postfix` takes the mail, `gateway` sits behind its queue, Maildirs of `postfix` are the end.
+
+    `way_back` is the `host:port` at which Postfix takes the mail back.
+    """
 
     postfix: PostfixInstance
     gateway: GatewayProcess
+    way_back: str
 
     def replies(self) -> list[GatewayReply]:
         """What the gateway answered, recipient by recipient, in the order of the mail log."""

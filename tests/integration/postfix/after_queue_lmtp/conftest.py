@@ -49,6 +49,6 @@ def behind_queue(postfix: PostfixInstance, ports: PortReservation, gateway_proce
         postfix.write_mailboxes([*mailboxes, *postfix_only])
         postfix.append(main_cf=change_main_cf(printed["main.cf"]), master_cf=printed["master.cf"])
         await postfix.start()
-        return BehindQueue(postfix, gateway)
+        return BehindQueue(postfix, gateway, wanted.reinjection)
 
     return start

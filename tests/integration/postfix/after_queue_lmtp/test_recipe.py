@@ -16,13 +16,15 @@ from tests.integration.postfix.recipe_pair import RecipePair, recipe_pair
 pytestmark = [pytest.mark.server("postfix"), pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RecipePair]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["stellwerk", "postfix"])
+async def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RecipePair]:
+    """Every printed variant: aliases in Stellwerk, and in Postfix."""
+    options = ("--aliases", request.param)
     with reserved_ports() as ports:
         async with private_postfix(ports) as postfix:
-            wanted = on_free_ports(AfterQueueLmtp, ports)
+            wanted = on_free_ports(AfterQueueLmtp, ports, request.param)
             directory = tmp_path_factory.mktemp("gateway")
-            async with recipe_pair(directory, ports, postfix, wanted) as running:
+            async with recipe_pair(directory, ports, postfix, wanted, options) as running:
                 yield running
 
 

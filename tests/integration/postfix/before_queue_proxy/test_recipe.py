@@ -21,11 +21,14 @@ from tests.integration.postfix.recipe_pair import LATE, RecipePair, recipe_pair
 pytestmark = [pytest.mark.server("postfix"), pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RecipePair]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["smtp/inet", "smtpd/pass"])
+async def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RecipePair]:
+    """Every printed variant: smtpd takes the connections itself, and postscreen does."""
     with reserved_ports() as ports:
         async with private_postfix(ports) as postfix:
             postfix.set(error_notice_recipient="postmaster@example.test")
+            if request.param == "smtpd/pass":
+                postfix.put_postscreen_in_front()
             options = ("--service", postfix.front)
             wanted = BeforeQueueProxy(gateway=f"127.0.0.1:{ports.take()}", reinjection=f"127.0.0.1:{ports.take()}")
             async with recipe_pair(tmp_path_factory.mktemp("gateway"), ports, postfix, wanted, options) as running:
@@ -85,12 +88,19 @@ class TestBeforeQueueProxy(OneReplyForAll):
         }
 
 
+async def test_postscreen_has_tested_the_client_where_it_is_in_front(pair: RecipePair) -> None:
+    await pair.postfix.inject(message(21), SENDER, ["cleo@example.test"])
+    passed = pair.postfix.log_lines(r"postfix/postscreen\[\d+\]: PASS (?:NEW|OLD) \[127\.0\.0\.1\]")
+    assert bool(passed) == (pair.postfix.front == "smtpd/pass")
+
+
 async def test_off(pair: RecipePair) -> None:
     """Pasted with mail in the queue that had passed: it is delivered, and mail flows without the gateway."""
     before = pair.postfix.count_delivered()
     await pair.postfix.inject(message(5), SENDER, [LATE])
     await pair.postfix.wait_until_deferred(1)
     pair.postfix.write_transports({})
+    await pair.gateway.stop()
     await pair.turn_off()
     await pair.postfix.wait_until_delivered(before + 1)
     await pair.postfix.inject(message(6), SENDER, ["anna@example.test"], RemoteClient())

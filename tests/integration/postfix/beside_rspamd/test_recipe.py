@@ -13,8 +13,8 @@ from gateway.postfix_recipes.beside_rspamd import BesideRspamd
 from gateway.postfix_recipes.recipe import parts
 from gateway.testing.dns_server import DnsServer
 from tests.integration.ports import reserved_ports
-from tests.integration.postfix.after_queue import AfterQueueTests, is_turned_off
-from tests.integration.postfix.beside import beside_after_queue, last_story
+from tests.integration.postfix.after_queue import AfterQueueTests
+from tests.integration.postfix.beside import beside_after_queue, is_taken_out_beside, last_story
 from tests.integration.postfix.beside_rspamd.rspamd import LOCAL_TO_RSPAMD, private_rspamd
 from tests.integration.postfix.instance import RemoteClient
 from tests.integration.postfix.messages import message
@@ -108,4 +108,4 @@ class TestBesideRspamd(AfterQueueTests):
 
 
 async def test_off(pair: RecipePair) -> None:
-    await is_turned_off(pair)
+    await is_taken_out_beside(pair)

@@ -103,6 +103,7 @@ async def test_off(pair: RecipePair) -> None:
     await _send_from_elsewhere(pair, message(5), [LATE], WORLD)
     await pair.postfix.wait_until_deferred(1)
     pair.postfix.write_transports({})
+    await pair.gateway.stop()
     await pair.turn_off()
     await pair.postfix.wait_until_delivered(before + 1)
     # the restart that the recipe asks for

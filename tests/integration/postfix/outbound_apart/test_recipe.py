@@ -11,8 +11,8 @@ import pytest_asyncio
 
 from gateway.postfix_recipes.outbound_apart import OutboundApart
 from tests.integration.ports import reserved_ports
-from tests.integration.postfix.after_queue import AfterQueueTests, is_turned_off
-from tests.integration.postfix.beside import beside_after_queue, last_story, listener_of
+from tests.integration.postfix.after_queue import AfterQueueTests
+from tests.integration.postfix.beside import beside_after_queue, is_taken_out_beside, last_story, listener_of
 from tests.integration.postfix.every_recipe import SENDER
 from tests.integration.postfix.instance import RemoteClient, checked
 from tests.integration.postfix.messages import assert_untouched, message
@@ -74,4 +74,4 @@ class TestOutboundApart(AfterQueueTests):
 
 
 async def test_off(pair: RecipePair) -> None:
-    await is_turned_off(pair)
+    await is_taken_out_beside(pair)

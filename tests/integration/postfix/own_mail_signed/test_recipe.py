@@ -10,8 +10,8 @@ import pytest_asyncio
 
 from gateway.postfix_recipes.own_mail_signed import OwnMailSigned
 from tests.integration.ports import PortReservation, reserved_ports
-from tests.integration.postfix.after_queue import AfterQueueTests, is_turned_off
-from tests.integration.postfix.beside import beside_after_queue
+from tests.integration.postfix.after_queue import AfterQueueTests
+from tests.integration.postfix.beside import beside_after_queue, is_taken_out_beside
 from tests.integration.postfix.own_mail_signed.opendkim import private_opendkim
 from tests.integration.postfix.private import private_postfix
 from tests.integration.postfix.recipe_pair import RecipePair
@@ -101,4 +101,4 @@ def _is_valid(mail: bytes, record: bytes) -> bool:
 
 
 async def test_off(pair: RecipePair) -> None:
-    await is_turned_off(pair)
+    await is_taken_out_beside(pair)

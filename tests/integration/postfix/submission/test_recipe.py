@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import smtplib
 import ssl
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
-import trustme
 
-from gateway.postfix_recipes.recipe import parts
 from gateway.postfix_recipes.submission import Submission
-from tests.integration.dovecot.instance import PASSWORD, DovecotInstance
+from tests.integration.dovecot.instance import PASSWORD
 from tests.integration.ports import reserved_ports
-from tests.integration.postfix.after_queue import AfterQueueTests, is_turned_off
-from tests.integration.postfix.beside import beside_after_queue, last_story, listener_of
+from tests.integration.postfix.after_queue import AfterQueueTests
+from tests.integration.postfix.beside import beside_after_queue, is_taken_out_beside, last_story, listener_of
 from tests.integration.postfix.every_recipe import SENDER
-from tests.integration.postfix.instance import CommandFailed, PostfixInstance, RemoteClient, checked
+from tests.integration.postfix.instance import CommandFailed, RemoteClient
 from tests.integration.postfix.messages import message
 from tests.integration.postfix.private import private_postfix
 from tests.integration.postfix.recipe_pair import RecipePair
+from tests.integration.postfix.submission.desk import COLLEAGUE, Desk, open_desk
 
 pytestmark = [
     pytest.mark.server("postfix", "dovecot", "swaks"),
@@ -32,66 +28,22 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
-# As distributions have it; and Postfix completes headers of clients of its own networks, as all of these tests are.
-_SERVICE = """\
-    -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
-    -o local_header_rewrite_clients=
-"""
-SASL = Path(__file__).parents[4] / "contrib" / "dovecot" / "submission-sasl.txt"
-COLLEAGUE = "anna@example.test"
 STRANGER = "stranger@elsewhere.test"
-SENDER_LOGINS = f"{SENDER} sender\n{COLLEAGUE} anna\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """Where people log in: the port, and the file with the authority that signed the certificate."""
-
-    port: int
-    authority: Path
-
-    @property
-    def service(self) -> str:
-        return f"127.0.0.1:{self.port}/inet"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[RecipePair, Desk]]:
     directory = tmp_path_factory.mktemp("gateway")
     with reserved_ports() as ports:
-        async with private_postfix(ports) as postfix:
-            desk = Desk(ports.take(), directory / "authority.pem")
-            _offer_tls(postfix, desk)
-            printed = parts(SASL.read_text().replace("submission/inet", desk.service))
-            dovecot = DovecotInstance(
-                {"sender": 0, "anna": 0},
-                printed["dovecot.conf"].replace("/var/spool/postfix", f"{postfix.base}/queue"),
+        async with private_postfix(ports) as postfix, open_desk(directory, ports, postfix) as desk:
+            postfix.set(
+                smtpd_data_restrictions="reject_unauth_pipelining, reject_multi_recipient_bounce",
+                recipient_delimiter="+",
             )
-            private = postfix.base / "queue" / "private"
-            private.mkdir(mode=0o700)
-            shutil.chown(private, "postfix")
-            await postfix.paste(printed["commands"])
-            wanted = Submission(f"127.0.0.1:{ports.take()}", desk.service)
-            (postfix.base / "etc" / "sender-logins").write_text(SENDER_LOGINS)
-            try:
-                await dovecot.start()
-                options = ("--submission", wanted.submission)
-                async with beside_after_queue(directory, ports, postfix, wanted, options) as pair:
-                    yield pair, desk
-                assert dovecot.trouble() == []
-            finally:
-                await dovecot.stop()
-                dovecot.remove()
-
-
-def _offer_tls(postfix: PostfixInstance, desk: Desk) -> None:
-    """A service that people may log in to, as an administrator has it before."""
-    authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
-    authority.cert_pem.write_to_path(desk.authority)
-    certificate.private_key_and_cert_chain_pem.write_to_path(postfix.base / "etc" / "certificate.pem")
-    postfix.set(smtpd_tls_chain_files=f"{postfix.base}/etc/certificate.pem", smtpd_tls_loglevel="0")
-    postfix.append(master_cf=f"127.0.0.1:{desk.port} inet n - n - - smtpd\n{_SERVICE}")
+            wanted = Submission(f"127.0.0.1:{ports.take()}", desk.services, postfix.front)
+            options = ("--submission", wanted.submission, "--service", wanted.service)
+            async with beside_after_queue(directory, ports, postfix, wanted, options) as pair:
+                yield pair, desk
 
 
 @pytest.fixture
@@ -126,7 +78,7 @@ class TestSubmission(AfterQueueTests):
 
     async def test_logged_in_over_tls_it_is_outbound(self, pair: RecipePair, desk: Desk) -> None:
         """swaks, a client that nobody here wrote."""
-        await _swaks(desk, SENDER, "sender", PASSWORD)
+        await desk.swaks(SENDER, "sender")
         story = await last_story(pair, "cleo@example.test")
         assert listener_of(story) == ("outbound", "outbound")
         assert story["sender"] == SENDER
@@ -148,31 +100,76 @@ class TestSubmission(AfterQueueTests):
         if refusal.startswith("535"):
             pair.postfix.expected_trouble.append("SASL PLAIN authentication failed")
         with pytest.raises(CommandFailed, match=refusal):
-            await _swaks(desk, sender, login, password)
+            await desk.swaks(sender, login, password)
 
-    async def test_forged_on_port_25_it_never_reaches_the_outbound_listener(self, pair: RecipePair) -> None:
-        """A colleague's address as the sender, from elsewhere: taken for what it is, mail from elsewhere."""
+    async def test_logged_in_at_the_second_service_it_is_outbound(self, pair: RecipePair, desk: Desk) -> None:
+        await desk.swaks(SENDER, "sender", wrapped=True)
+        assert listener_of(await last_story(pair, "cleo@example.test")) == ("outbound", "outbound")
+        with pytest.raises(CommandFailed, match=r"553 5\.7\.1"):
+            await desk.swaks(COLLEAGUE, "sender", wrapped=True)
+
+    @pytest.mark.parametrize("sender", [SENDER, COLLEAGUE, COLLEAGUE.upper(), "anna+x@example.test"])
+    async def test_forged_on_port_25_it_is_refused(self, pair: RecipePair, sender: str) -> None:
+        before = pair.postfix.count_delivered()
+        with pytest.raises(smtplib.SMTPDataError) as refusal:
+            await pair.postfix.inject(message(9), sender, ["bo@example.test"], RemoteClient())
+        text = f"{refusal.value.smtp_code} {refusal.value.smtp_error!r}"
+        assert "553 b'5.7.1" in text
+        assert "Sender address rejected: not logged in" in text
+        assert (pair.postfix.count_delivered(), await pair.postfix.queue()) == (before, [])
+
+    async def test_forged_in_chunks_it_is_refused_too(self, pair: RecipePair) -> None:
+        def submit() -> tuple[int, bytes]:
+            with smtplib.SMTP("127.0.0.1", pair.postfix.smtp_port, "client.example", timeout=120) as connection:
+                connection.ehlo()
+                connection.docmd("XCLIENT", "ADDR=192.0.2.7 NAME=client.example")
+                connection.ehlo("client.example")
+                assert connection.has_extn("CHUNKING")
+                connection.mail(COLLEAGUE)
+                connection.rcpt("bo@example.test")
+                connection.send(b"BDAT %d LAST\r\n" % len(message(9)) + message(9))
+                return connection.getreply()
+
+        code, text = await asyncio.to_thread(submit)
+        assert (code, text[:5]) == (553, b"5.7.1")
+
+    @pytest.mark.parametrize(
+        ("sender", "client"),
+        [
+            (STRANGER, RemoteClient()),
+            ("nobody@example.test", RemoteClient()),
+            ("", RemoteClient()),
+            (COLLEAGUE, None),
+        ],
+        ids=["a stranger", "an address that is nobody's", "a bounce", "a host in mynetworks"],
+    )
+    async def test_others_still_arrive_on_port_25_and_are_inbound(
+        self, pair: RecipePair, sender: str, client: RemoteClient | None
+    ) -> None:
+        """Not even a host in mynetworks reaches the outbound listener by this port."""
         outbound = len(await _outbound_stories(pair))
-        await pair.postfix.inject(message(9), COLLEAGUE, ["bo@example.test"], RemoteClient())
+        await pair.postfix.inject(message(9), sender, ["bo@example.test"], client)
         story = await last_story(pair, "bo@example.test")
-        assert (listener_of(story), story["sender"]) == (("after-queue", "inbound"), COLLEAGUE)
-        assert story["session"]["client"] == RemoteClient().address
+        assert (listener_of(story), story["sender"]) == (("after-queue", "inbound"), sender)
         assert len(await _outbound_stories(pair)) == outbound
+
+    async def test_what_main_cf_says_about_port_25_still_counts(self, pair: RecipePair) -> None:
+        with pytest.raises(smtplib.SMTPDataError) as refusal:
+            await pair.postfix.inject(message(9), "", ["anna@example.test", "bo@example.test"], RemoteClient())
+        assert refusal.value.smtp_code == 550
+
+
+async def test_commands_may_be_pasted_again(pair: RecipePair) -> None:
+    before = await pair.postfix.configuration()
+    printed = await pair.postfix.paste(pair.printed["commands"])
+    assert await pair.postfix.configuration() == before
+    assert "stellwerk_own_senders,reject_unauth_pipelining,reject_multi_recipient_bounce" in printed
 
 
 async def test_off(pair: RecipePair) -> None:
-    await is_turned_off(pair)
+    await is_taken_out_beside(pair)
 
 
 async def _outbound_stories(pair: RecipePair) -> list[str]:
     listed = await pair.gateway.command("trace", "--last", "100")
     return [line for line in listed.splitlines() if "\toutbound\t" in line]
-
-
-async def _swaks(desk: Desk, sender: str, login: str, password: str) -> None:
-    """Send to cleo over TLS, logged in if there is a `login`. CommandFailed with the transcript when refused."""
-    auth = ["--auth", "PLAIN", "--auth-user", login, "--auth-password", password] if login else []
-    await checked(
-        "swaks", "--server", f"127.0.0.1:{desk.port}", "--tls", "--tls-ca-path", str(desk.authority),
-        "--tls-verify", "--to", "cleo@example.test", "--helo", "desk.example.test", "--from", sender, *auth,
-    )  # fmt: skip
