@@ -166,7 +166,7 @@ class Planner:
     def _claim(self, session: Session, address: Address, mailbox: Mailbox | None) -> Reply:
         """The core's own answer, asked last: hosted mailboxes, then what the listener's role allows."""
         if mailbox is not None:
-            return RECIPIENT_OK if mailbox.receives and mailbox.successors != () else MAILBOX_DISABLED
+            return RECIPIENT_OK if mailbox.takes_mail else MAILBOX_DISABLED
         if self._directory.hosts(address.domain):
             return UNKNOWN_USER
         relays = session.role in BEHIND_A_MAIL_SERVER and self._config.routing.outbound
