@@ -49,7 +49,7 @@ class MapAnswers:
 def maildir_of(mailbox: Address) -> str:
     """What the map of recipients says of a mailbox: its Maildir below a base directory, as virtual(8) reads it.
 
-    Everybody else only looks whether there is a value; this one is right for all of them.
+    Everybody else only looks whether there is a value. (From a socketmap virtual(8) takes none; files it reads.)
     """
     local = mailbox.local.partition("+")[0] or mailbox.local
     return f"{safe_segment(mailbox.domain)}/{safe_segment(local)}/"

@@ -44,6 +44,6 @@ class Submission(Outbound):
     def service_options(self) -> Mapping[str, str]:
         return {
             f"{self.submission}/content_filter": "stellwerk-out:.*",
-            f"{self.submission}/smtpd_sender_login_maps": "texthash:.*/sender-logins",
+            f"{self.submission}/smtpd_sender_login_maps": r"\(texthash:.*/\|socketmap:inet:.*:\)sender-logins",
             f"{self.submission}/smtpd_sender_restrictions": "reject_sender_login_mismatch",
         }
