@@ -47,8 +47,9 @@ format: setup  ## format and sort imports
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: setup  ## measure beside aiosmtpd + aiosmtplib and Haraka; writes contrib/bench/RESULTS.md
+bench: setup  ## measure beside aiosmtpd + aiosmtplib and Haraka; writes contrib/bench/RESULTS.md and LOOKUPS.md
 	@$(BIN)/python -m contrib.bench
+	@$(BIN)/python -m contrib.bench.lookups
 
 lock:  ## resolve requirements.lock anew (wants pip-tools)
 	pip-compile --quiet --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --strip-extras --all-extras --allow-unsafe -o requirements.lock pyproject.toml

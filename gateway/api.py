@@ -28,15 +28,17 @@ from gateway.mail.edits import (
     RemoveHeader,
     ReplaceHeader,
 )
-from gateway.mail.envelope import Client, Envelope, MailParameters, Recipient, Session
+from gateway.mail.envelope import Client, Credentials, Envelope, Identity, MailParameters, Recipient, Session
+from gateway.mail.headers import MAX_TEXT_OCTETS, HeaderText
 from gateway.mail.message import Message, Tag
 from gateway.mail.reply import Reply
-from gateway.mail.transaction import Transaction
+from gateway.mail.transaction import SeenTransaction as Transaction
 from gateway.routing.effects import Done, Job, Record, Retry
 from gateway.routing.plan import DeliverStep, DeliveryPlan
 from gateway.routing.route import Deliver, Discard, Hold, Redirect, Refuse, Route
 
 __all__ = [
+    "MAX_TEXT_OCTETS",
     "Accept",
     "AddHeader",
     "Address",
@@ -45,6 +47,7 @@ __all__ = [
     "AuthenticationResult",
     "Checked",
     "Client",
+    "Credentials",
     "Deliver",
     "DeliverStep",
     "DeliveryPlan",
@@ -58,7 +61,9 @@ __all__ = [
     "Field",
     "ForMembers",
     "ForRecipient",
+    "HeaderText",
     "Hold",
+    "Identity",
     "Job",
     "ListenerName",
     "MailDomainAnswer",
@@ -165,6 +170,11 @@ class Directory(Protocol):
         """Whether mail for it stays here, be there such a mailbox or not."""
         ...
 
+    @property
+    def smallest_message_limit(self) -> int | None:
+        """No mailbox has a stricter `max_message_bytes`; None: none has any. So that small mail need not ask."""
+        ...
+
     async def has_mailbox(self, address: Address) -> bool:
         """Whether the address (its subaddress left aside) is a mailbox of a hosted domain."""
         ...
@@ -239,6 +249,9 @@ class Plugin(Generic[SettingsT]):
         def gateway_startup(self, gateway: Any) -> Awaitable[None] | None: ...
         def gateway_shutdown(self, gateway: Any) -> Awaitable[None] | None: ...
         def smtp_connect(self, session: Session) -> Checked | Awaitable[Checked | None] | None: ...
+        def smtp_auth(
+            self, session: Session, credentials: Credentials
+        ) -> Identity | Reply | Awaitable[Identity | Reply | None] | None: ...
         def smtp_mail(
             self, session: Session, sender: Address | None, size: int | None, params: MailParameters
         ) -> Checked | Awaitable[Checked | None] | None: ...

@@ -20,36 +20,37 @@ from gateway.delivery.client_tls import ClientTls
 from gateway.delivery.executor import Executor
 from gateway.delivery.journal import Identity as Identity
 from gateway.delivery.journal import Journal
-from gateway.delivery.journal_rows import Purge
 from gateway.delivery.login import Login
 from gateway.delivery.maildir import Maildir
 from gateway.delivery.notifications import Notifier
+from gateway.delivery.relays import RelayHops
 from gateway.delivery.settlement import Settlement
 from gateway.delivery.smtp_client import SmtpNextHop
 from gateway.delivery.transport import NextHop
+from gateway.directory.logins import Logins
+from gateway.directory.relay import RelayAccounts
 from gateway.directory.service import DirectoryService
 from gateway.directory.static import StaticDirectory
 from gateway.directory.tables import auto_answer
 from gateway.dns.service import DnsService
-from gateway.errors import StartupError, StoreUnavailable
+from gateway.errors import StartupError
 from gateway.hooks.finding import Given
 from gateway.hooks.loader import PluginSet, load_plugins, service_log
 from gateway.hooks.runner import Call, PluginFailure
-from gateway.jobs import outbox
 from gateway.jobs.worker import JobWorker
 from gateway.mail.stamp import Stamp
 from gateway.pipeline import Pipeline
 from gateway.planning import Planner
+from gateway.retention import Retention
 from gateway.store.engine import is_missing
-from gateway.store.store import BatchFunction, Store, Write
+from gateway.store.store import Store
 from gateway.store.upgrade import Owner, owners_of, prepare
+from gateway.submission.service import Submission
 from gateway.trace import Tracer
-from gateway.trace import purge as purge_traces
 
 log = logging.getLogger("stellwerk")
 
 ProcessRole = Literal["smtp", "desk", "cli"]
-PURGE_SECONDS = 600.0
 
 
 class Gateway:
@@ -83,8 +84,17 @@ class Gateway:
         self.stamp = Stamp(config.server.hostname, read_secret(config))
         self.journal = Journal(self.store, self.identity, config.journal.join_seconds, self._tables())
         out_of_office = OutOfOffice(self.directory, self.store, config.server.hostname)
-        self.planner = Planner(config, self.plugins.runner, self.directory, self.stamp, out_of_office)
-        self.executor = Executor(self.next_hops)
+        version = self.directory.version
+        self.submission = Submission(config, Logins(self.store, version), self.plugins.runner, self.stamp)
+        self.planner = Planner(
+            config, self.plugins.runner, self.directory, self.stamp, out_of_office, submission=self.submission
+        )
+        self.relays = RelayHops(
+            RelayAccounts(self.store, version).find,
+            config.server.hostname,
+            lambda: self.next_hops.get(config.routing.outbound),
+        )
+        self.executor = Executor(self.next_hops, self.relays)
         self.tracer = Tracer(self.store)
         self.job_counts: Counter[str] = Counter()
         self.pipeline = Pipeline(
@@ -96,6 +106,7 @@ class Gateway:
             settlement=Settlement(self.store, self.journal, Notifier(config.server.hostname, self.next_hops), clock),
             stamp=self.stamp,
             tracer=self.tracer,
+            submission=self.submission,
             clock=clock,
         )
         self._background: list[asyncio.Task[None]] = []
@@ -125,9 +136,10 @@ class Gateway:
                 self.directory.has_mailbox,
                 self.job_counts,
             )
+            retention = Retention(self.store, self.journal, self.config, self.clock)
             self._background += [
                 asyncio.create_task(jobs.run(), name="outbox"),
-                asyncio.create_task(self._purge_regularly(), name="purging of old entries"),
+                asyncio.create_task(retention.run(), name="purging of old entries"),
             ]
         for task in self._background:
             task.add_done_callback(_log_crash)
@@ -145,10 +157,12 @@ class Gateway:
         await self.pipeline.settled()
         if self.role != "cli":
             await self.plugins.runner.tell("gateway_shutdown", [], backwards=True, gateway=self)
-        for ended in await asyncio.gather(*(hop.close() for hop in self.next_hops.values()), return_exceptions=True):
+        closing = [self.relays.close(), *(hop.close() for hop in self.next_hops.values())]
+        for ended in await asyncio.gather(*closing, return_exceptions=True):
             if isinstance(ended, BaseException):  # what follows still has to be written
                 log.error("a next hop could not be closed", exc_info=ended)
         await self.dns.close()
+        self.submission.close()
         self.plugins.close()
         await asyncio.to_thread(self.store.close)
 
@@ -161,27 +175,6 @@ class Gateway:
             await self.plugins.runner.must(call, gateway=self)
         except PluginFailure as failure:
             raise StartupError(f"the gateway does not start, {failure}") from None
-
-    async def _purge_regularly(self) -> None:
-        """Delete what nobody can need any more: closed journal entries, old traces, finished jobs."""
-        journal = self.config.journal
-        while True:
-            now = self.clock()
-            limits = Purge(
-                now, journal.join_seconds, journal.unfinished_days * 86_400, journal.unconfirmed_hours * 3600
-            )
-            try:
-                await self.journal.purge(limits)
-                await self._purge(purge_traces, now - self.config.trace.keep_days * 86_400)
-                await self._purge(outbox.purge, now - journal.unfinished_days * 86_400)
-            except StoreUnavailable as error:
-                log.warning("old entries could not be deleted, trying again later: %s", error)
-            await asyncio.sleep(PURGE_SECONDS)
-
-    async def _purge(self, function: BatchFunction, before: float) -> None:
-        """In short transactions, so that mail does not wait behind them."""
-        while (await self.store.write([Write(function, before)]))[0]:
-            pass
 
     def _services(self) -> Mapping[str, Services]:
         return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from gateway.app import Gateway
 from gateway.config.models import Config
 from gateway.errors import StartupError
 from gateway.hooks.loader import LoadedPlugin
+from gateway.mail.spool import spool_problem
 from gateway.rights import cannot_write, own_name, user_name
 from gateway.store.engine import parse_url, sqlite_path
 
@@ -27,17 +27,8 @@ def check_spool(spool: Path) -> None:
     """Make sure that a message can be spilled into `spool`. Raises `StartupError`."""
     try:
         os.close(os.open(spool, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    except FileNotFoundError:
-        raise StartupError(f"the spool {spool} is missing; `stellwerk serve` makes it") from None
     except OSError as error:
-        if error.errno in {errno.EOPNOTSUPP, errno.EISDIR}:
-            raise StartupError(
-                f"the spool {spool} lies on a file system without O_TMPFILE; "
-                "put server.state_dir on ext4, XFS, btrfs or tmpfs"
-            ) from None
-        raise StartupError(
-            f"the spool {spool} takes no files ({error.strerror}); it must belong to user {os.geteuid()} with mode 0700"
-        ) from None
+        raise StartupError(spool_problem(spool, error)) from None
 
 
 def store_files(url: str) -> list[Path]:

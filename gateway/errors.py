@@ -37,5 +37,13 @@ class StoreUnavailable(StellwerkError):
     """The store could not commit or read: full disk, locked or lost database. On the wire this is 451 4.3.0."""
 
 
+class CommitUnknown(StoreUnavailable):
+    """The store was lost while it committed: the unit may stand or not, and whoever brought it must live with both."""
+
+
 class SpoolUnavailable(StellwerkError):
-    """The spool could not take the message: no space, no permission. On the wire this is 452 4.3.1."""
+    """The spool could not take the message. On the wire this is 452 4.3.1 for one that `is_full`, else 451 4.3.0."""
+
+    def __init__(self, problem: str, *, is_full: bool) -> None:
+        super().__init__(problem)
+        self.is_full = is_full

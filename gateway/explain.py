@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -17,11 +17,19 @@ from gateway.mail.address import Address
 from gateway.mail.body import MemoryBody
 from gateway.mail.data import DataDecoder
 from gateway.mail.edits import Edits
-from gateway.mail.envelope import Client, MailParameters, Recipient, Session
+from gateway.mail.envelope import BEHIND_A_MAIL_SERVER, Client, MailParameters, Recipient, Session
 from gateway.mail.ids import new_id
 from gateway.mail.message import TagValue
 from gateway.mail.path import PathError, recipient_address
-from gateway.mail.reply import ACCEPTED, BARE_NEWLINE, INTERNAL_ERROR, LINE_TOO_LONG, TOO_BIG, Reply
+from gateway.mail.reply import (
+    ACCEPTED,
+    AUTHENTICATION_NEEDED,
+    BARE_NEWLINE,
+    INTERNAL_ERROR,
+    LINE_TOO_LONG,
+    TOO_BIG,
+    Reply,
+)
 from gateway.mail.transaction import Transaction
 from gateway.routing.plan import DeliverStep, DeliveryPlan
 from gateway.trace import session_json
@@ -40,6 +48,8 @@ class Question:
     listener: str = ""
     client: str = "127.0.0.1"
     helo: str = "localhost"
+    login: str = ""
+    """Who has logged in, on a submission listener."""
 
 
 @dataclass(slots=True)
@@ -74,14 +84,21 @@ class Explanation:
 
 
 async def explain(gateway: Gateway, question: Question) -> Explanation:
-    """Walk the message up to its finished plan. Raises `ConfigError` when the listener does not exist."""
+    """Walk the message up to its finished plan.
+
+    Raises `ConfigError` when the listener does not exist, `StoreUnavailable`.
+    """
     listener = _listener(gateway, question.listener)
     await gateway.look()
     session = _session(listener, question)
+    if listener.role == "submission":
+        session = replace(session, identity=await gateway.submission.person(question.login))
     sender = "" if question.sender is None else str(question.sender)
     told = Explanation(session, sender, [])
     refusal = await gateway.planner.connect(session, told.events)
     told.tags = session.tags
+    if refusal is None and listener.role == "submission" and session.identity is None:
+        refusal = AUTHENTICATION_NEEDED
     if refusal is None:
         await _transaction(gateway, listener, session, question, told)
     else:
@@ -184,7 +201,8 @@ def _session(listener: ListenerConfig, question: Question) -> Session:
         peer=client,
         client=client,
         helo=question.helo,
-        trusted=listener.role != "inbound" or _is_in(question.client, listener.trusted_peers),
+        hides_client=listener.hide_client,
+        trusted=listener.role in BEHIND_A_MAIL_SERVER or _is_in(question.client, listener.trusted_peers),
     )
 
 

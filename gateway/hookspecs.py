@@ -14,10 +14,10 @@ import pluggy
 
 from gateway.mail.address import Address
 from gateway.mail.edits import HeaderEdit
-from gateway.mail.envelope import MailParameters, Recipient, Session
+from gateway.mail.envelope import Credentials, Identity, MailParameters, Recipient, Session
 from gateway.mail.message import Message, Tag
 from gateway.mail.reply import Reply
-from gateway.mail.transaction import Transaction
+from gateway.mail.transaction import SeenTransaction as Transaction
 from gateway.routing.effects import Done, Job, Record, Retry
 from gateway.routing.plan import DeliverStep, DeliveryPlan
 from gateway.routing.route import Route
@@ -56,6 +56,15 @@ def smtp_connect(session: Session) -> Checked | None:
     """A client has connected; nothing was said yet. A Reply refuses the connection instead of the greeting.
 
     The first rejection ends the chain. On `filter` listeners the client is the trusted mail server.
+    """
+
+
+@hookspec
+def smtp_auth(session: Session, credentials: Credentials) -> Identity | Reply | None:
+    """AUTH on a submission listener: whose credentials are these? The first answer counts; the directory is asked last.
+
+    An Identity lets its person in, who must be an active person of the directory; a Reply refuses. Nobody: 535 5.7.8.
+    A failure is 454 4.7.0.
     """
 
 

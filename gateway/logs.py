@@ -211,6 +211,8 @@ def start_logging(level: str, form: LogFormat = "text") -> None:
     root.setLevel(level.upper())
     # They tell at "info" what they are about to look at, once for every owner of tables and process.
     logging.getLogger("alembic").setLevel(max(root.level, logging.WARNING))
+    # At "debug" it shows the parameters and rows of every statement: hashes of passwords, and passwords for relays.
+    logging.getLogger("sqlalchemy").setLevel(logging.WARNING)
     # The web server's own lines are about its requests, which are nobody's mail.
     for name in ("uvicorn", "uvicorn.error", "asyncio"):
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))

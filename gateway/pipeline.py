@@ -24,7 +24,7 @@ from gateway.errors import StoreUnavailable
 from gateway.hooks.runner import Runner
 from gateway.mail.address import Address
 from gateway.mail.body import Body
-from gateway.mail.envelope import MailParameters, Recipient, Session
+from gateway.mail.envelope import Credentials, Identity, MailParameters, Recipient, Session
 from gateway.mail.ids import new_id
 from gateway.mail.message import Message
 from gateway.mail.reply import (
@@ -40,6 +40,7 @@ from gateway.mail.transaction import Transaction
 from gateway.planning import Planned, Planner
 from gateway.routing.plan import DeliverStep, DeliveryPlan
 from gateway.routing.route import Refuse
+from gateway.submission.service import Submission
 from gateway.trace import Story, Tracer
 
 log = logging.getLogger("stellwerk.pipeline")
@@ -94,6 +95,7 @@ class Pipeline:
         settlement: Settlement,
         stamp: Stamp,
         tracer: Tracer,
+        submission: Submission,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config = config
@@ -104,6 +106,7 @@ class Pipeline:
         self._settlement = settlement
         self._stamp = stamp
         self._tracer = tracer
+        self._submission = submission
         self._clock = clock
         self._deadlines = {listener.name: listener.deadline_seconds for listener in config.listeners}
         self._tells_plugins = any(
@@ -115,6 +118,10 @@ class Pipeline:
         """Before the greeting. A Reply refuses the connection (it is sent instead of the greeting)."""
         events: list[dict[str, Any]] = []
         return await self._planner.connect(session, events)
+
+    async def authenticate(self, session: Session, credentials: Credentials) -> Identity | Reply:
+        """AUTH. Who it is, or the refusal."""
+        return await self._submission.authenticate(session, credentials)
 
     async def mail(self, session: Session, sender: Address | None, parameters: MailParameters) -> Transaction | Reply:
         """MAIL FROM. A Transaction when accepted, else the refusal."""

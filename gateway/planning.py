@@ -5,13 +5,12 @@ Every method is a step of the walk up to the finished plan: commands, hooks, rou
 
 from __future__ import annotations
 
-import email.policy
+import json
 import logging
 from asyncio import to_thread
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from email.message import Message as ParsedMessage
-from email.parser import BytesFeedParser
 from functools import partial
 from typing import cast
 
@@ -27,7 +26,7 @@ from gateway.mail.address import Address
 from gateway.mail.authentication_results import NO_SERVERS, Authentication, TrustedServers
 from gateway.mail.body import MAX_HEADER_BLOCK, Body
 from gateway.mail.edits import EditError
-from gateway.mail.envelope import BEHIND_A_MAIL_SERVER, MailParameters, Recipient, Session
+from gateway.mail.envelope import BEHIND_A_MAIL_SERVER, MailParameters, Recipient, Session, tag_session
 from gateway.mail.ids import new_id
 from gateway.mail.message import Message, Tag, TagValue
 from gateway.mail.reply import (
@@ -43,12 +42,14 @@ from gateway.mail.reply import (
     Reply,
 )
 from gateway.mail.stamp import LOOPS_ALLOWED, Inspection, Stamp
+from gateway.mail.structure import copied, parse
 from gateway.mail.transaction import Transaction
 from gateway.routing.annotation import annotated
 from gateway.routing.plan import DeliveryPlan
 from gateway.routing.resolver import Limits, Resolver, TooManyRecipients
 from gateway.routing.route import Deliver, Redirect, Refuse, Route
 from gateway.routing.soundness import flaw_of_plan, flaw_of_route
+from gateway.submission.service import Submission
 
 log = logging.getLogger("stellwerk.plugins")
 
@@ -76,12 +77,16 @@ class Planner:
         directory: DirectoryService,
         stamp: Stamp,
         out_of_office: OutOfOffice | None = None,
+        *,
+        submission: Submission | None = None,
     ) -> None:
+        """Without `submission` nobody sends on submission listeners."""
         self._config = config
         self._runner = runner
         self._directory = directory
         self._stamp = stamp
         self._out_of_office = out_of_office
+        self._submission = submission
         self._trusted_servers = {
             listener.name: TrustedServers(frozenset(listener.trusted_authserv_ids), listener.trusted_received)
             for listener in config.listeners
@@ -90,8 +95,8 @@ class Planner:
         self._routes = runner.chain("route_recipient")
         self.asks_plugins = any(
             runner.chain(hook) for hook in ("message_received", "route_recipient", "message_annotate", "plan_review")
-        )
-        """Whether `plan` calls anybody; if not, it needs no time limit."""
+        ) or any(listener.role == "submission" for listener in config.listeners)
+        """Whether `plan` waits for anybody; if not, it needs no time limit."""
 
     async def connect(self, session: Session, story: Story) -> Reply | None:
         """The refusal of a new connection, if any."""
@@ -101,7 +106,7 @@ class Planner:
             outcome = await self._runner.until_rejection("smtp_connect", story, session=session)
         except PluginFailure:
             return PLUGIN_FAILED
-        session.tags.update(outcome.tags)
+        tag_session(session, outcome.tags)
         return outcome.answer if isinstance(outcome.answer, Reply) else None
 
     async def mail(
@@ -111,6 +116,10 @@ class Planner:
         transaction = Transaction(new_id(), session, sender, parameters)
         if session.tags:
             transaction.tag(session.tags)
+        if session.role == "submission":
+            refusal = await self._submitting().mail(session, sender)
+            if refusal is not None:
+                return transaction, refusal
         if not self._runner.chain("smtp_mail"):
             return transaction, None
         try:
@@ -148,7 +157,11 @@ class Planner:
         return reply
 
     async def _rcpt(self, transaction: Transaction, recipient: Recipient, story: Story) -> Reply:
-        arguments = {"transaction": transaction, "recipient": recipient}
+        arguments = {"transaction": transaction.seen, "recipient": recipient}
+        if transaction.session.role == "submission":
+            refusal = self._submitting().recipient(transaction.session)
+            if refusal is not None:
+                return refusal
         mailbox = await self._directory.mailbox(recipient.address)
         off = _switched_off(mailbox)
         if self._runner.chain("smtp_rcpt_check"):
@@ -161,16 +174,25 @@ class Planner:
                 return RECIPIENT_OK
             if claimed.answer is not None:
                 return _reply(claimed.answer)
-        return self._claim(transaction.session, recipient.address, mailbox)
+        return await self._claim(transaction, recipient.address, mailbox)
 
-    def _claim(self, session: Session, address: Address, mailbox: Mailbox | None) -> Reply:
+    async def _claim(self, transaction: Transaction, address: Address, mailbox: Mailbox | None) -> Reply:
         """The core's own answer, asked last: hosted mailboxes, then what the listener's role allows."""
         if mailbox is not None:
             return RECIPIENT_OK if mailbox.takes_mail else MAILBOX_DISABLED
         if self._directory.hosts(address.domain):
             return UNKNOWN_USER
-        relays = session.role in BEHIND_A_MAIL_SERVER and self._config.routing.outbound
-        return RECIPIENT_OK if relays else RELAY_DENIED
+        session, outbound = transaction.session, self._config.routing.outbound
+        if session.role == "submission":
+            outbound = await self._submitting().relay(session, transaction.sender) or outbound
+        elif session.role not in BEHIND_A_MAIL_SERVER:
+            outbound = ""
+        return RECIPIENT_OK if outbound else RELAY_DENIED
+
+    def _submitting(self) -> Submission:
+        if self._submission is None:
+            raise StoreUnavailable("this process takes no submissions")
+        return self._submission
 
     def message(self, transaction: Transaction, body: Body, at: float) -> Message:
         """The finished message. Its tags are the transaction's: hooks see what hooks before them set."""
@@ -182,6 +204,7 @@ class Planner:
             at,
             transaction.tags,
             parser=parse_in_a_thread,
+            copier=copy_in_a_thread,
             trusted_servers=self._servers_in_front(transaction.session),
         )
 
@@ -196,7 +219,10 @@ class Planner:
         if message.body.header_is_too_long:
             # Loops and forged fields of ours cannot be seen in it, so it must not pass.
             return Planned(message, None, TOO_BIG.says(f"the header is too big, at most {MAX_HEADER_BLOCK} octets"))
-        inspection = self._stamp.inspect(message.body.header_block, message.session.listener)
+        session = message.session
+        # Only what people submit gets a Message-ID.
+        new_message_id = self._stamp.message_id(message.id) if session.role == "submission" else ""
+        inspection = self._stamp.inspect(message.body.header_block, session.listener, new_message_id)
         if inspection.removed:
             story.append(
                 {"event": "removed", "fields": list(inspection.removed), "why": "only this gateway writes them"}
@@ -206,6 +232,13 @@ class Planner:
         refusal = self._loop(inspection)
         if refusal is not None:
             return Planned(message, None, refusal)
+        outbound = self._config.routing.outbound
+        if session.role == "submission":
+            prepared = await self._submitting().prepare(message, inspection.edits, story)
+            if isinstance(prepared, Reply):
+                return Planned(message, None, prepared)
+            inspection = replace(inspection, edits=prepared.edits)
+            outbound = prepared.via or outbound
         try:
             if self._runner.chain("message_received"):
                 received = await self._runner.until_rejection(
@@ -213,7 +246,7 @@ class Planner:
                 )
                 if received.answer is not None:
                     return Planned(message, None, _reply(received.answer))
-            return await self._route_and_annotate(transaction, message, inspection, story)
+            return await self._route_and_annotate(transaction, message, inspection, outbound, story)
         except PluginFailure:
             return Planned(message, None, PLUGIN_FAILED)
         except TooManyRecipients as error:
@@ -221,12 +254,15 @@ class Planner:
             return Planned(message, None, error.reply)
 
     async def _route_and_annotate(
-        self, transaction: Transaction, message: Message, inspection: Inspection, story: Story
+        self, transaction: Transaction, message: Message, inspection: Inspection, outbound: str, story: Story
     ) -> Planned:
+        """`outbound` is the next hop for recipients elsewhere, empty for none."""
         envelope = message.envelope
         most = self._most_steps(len(envelope.recipients))
         resolver = Resolver(
-            [call.plugin for call in self._routes], self._fallback, Limits(self._config.routing.max_hops, most)
+            [call.plugin for call in self._routes],
+            partial(self._fallback, outbound),
+            Limits(self._config.routing.max_hops, most),
         )
         recipients = await resolver.resolve(envelope.recipients, envelope.sender, partial(self._ask, message, story))
         plan = DeliveryPlan(tuple(recipients))
@@ -243,12 +279,13 @@ class Planner:
             story.append({"event": "header refused", "error": str(error)})
             return Planned(message, None, PLUGIN_FAILED)
         for call in self._runner.chain("plan_review"):
-            reviewed = await self._runner.invoke(call, {"message": message, "plan": plan}, story)
+            arguments = {"message": message, "plan": _own_copy(plan)}
+            reviewed = await self._runner.invoke(call, arguments, story)
             if isinstance(reviewed, Reply) and not reviewed.is_accept:  # a 250 here would lose the message
                 return Planned(message, None, reviewed)
             if not isinstance(reviewed, DeliveryPlan):
                 continue
-            flaw = flaw_of_plan(reviewed, message, self._config.next_hops)
+            flaw = flaw_of_plan(reviewed, message, {*self._config.next_hops, outbound} - {""})
             if flaw is not None:
                 self._overrule(call, flaw, story)
                 continue
@@ -282,7 +319,7 @@ class Planner:
         """Mail to many may double: they were accepted, and one forwarded copy more must not defer them for ever."""
         return max(self._config.routing.max_recipients, 2 * named)
 
-    async def _fallback(self, address: Address) -> Route:
+    async def _fallback(self, outbound: str, address: Address) -> Route:
         routing = self._config.routing
         mailbox = await self._directory.mailbox(address)
         if mailbox is not None:
@@ -292,8 +329,8 @@ class Planner:
             return (
                 Refuse(UNKNOWN_USER) if self._directory.lists_all(address.domain) else Deliver(routing.hosted, "hosted")
             )
-        if routing.outbound:
-            return Deliver(routing.outbound, "outbound")
+        if outbound:
+            return Deliver(outbound, "outbound" if outbound == routing.outbound else "relay")
         return Refuse(RELAY_DENIED, reason="no next hop for mail to the outside")
 
     def _into(self, mailbox: Mailbox, address: Address) -> Route:
@@ -345,20 +382,18 @@ def _tags(effects: list[tuple[str, object]]) -> Mapping[str, TagValue]:
     return {f"{plugin}.{effect.name}": effect.value for plugin, effect in effects if isinstance(effect, Tag)}
 
 
+def _own_copy(plan: DeliveryPlan) -> DeliveryPlan:
+    """For one plugin: what records and jobs carry can be changed in place, the rest of a plan cannot."""
+    if not plan.records and not plan.jobs:
+        return plan
+    records = tuple(replace(each, row=json.loads(json.dumps(dict(each.row)))) for each in plan.records)
+    jobs = tuple(replace(each, payload=json.loads(json.dumps(dict(each.payload)))) for each in plan.jobs)
+    return replace(plan, records=records, jobs=jobs)
+
+
 async def parse_in_a_thread(body: Body) -> ParsedMessage | None:
-    return await to_thread(_parse, body)
+    return await to_thread(parse, body)
 
 
-def _parse(body: Body) -> ParsedMessage | None:
-    """Python's parser raises on hostile input in many ways (fault catalogue, finding 5): then there is no structure.
-
-    Fed in pieces: given a 34 MB message whole it takes 290 MB of memory, in pieces 90.
-    """
-    try:
-        parser = BytesFeedParser(policy=email.policy.compat32)
-        for chunk in body.chunks():
-            parser.feed(chunk)
-        return parser.close()
-    except Exception:  # noqa: BLE001 - see above; the message itself goes on untouched
-        log.info("a message could not be parsed; it goes on untouched")
-        return None
+async def copy_in_a_thread(tree: ParsedMessage) -> ParsedMessage:
+    return await to_thread(copied, tree)

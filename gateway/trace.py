@@ -22,6 +22,7 @@ from gateway.mail.envelope import Session
 from gateway.mail.reply import Reply
 from gateway.mail.transaction import Transaction
 from gateway.metrics.transactions import TransactionCounts
+from gateway.store.engine import hold
 from gateway.store.schema import trace as trace_table
 from gateway.store.store import Store, Write, insert
 from gateway.trace_line import transaction_fields
@@ -130,6 +131,7 @@ def session_json(session: Session) -> dict[str, Any]:
         "source": client.source,
         "forwarded": client.forwarded,
         "client_login": client.login,
+        "login": "" if session.identity is None else str(session.identity.address),
         "tls": session.tls,
         "cipher": session.cipher,
         "proxy": session.proxy,
@@ -260,5 +262,6 @@ def purge(connection: Connection, payloads: Sequence[float], /) -> Sequence[int]
 
 def _purge_one(connection: Connection, before: float) -> int:
     key = trace_table.c.transaction_id
+    hold(connection, ["purge"])
     older = select(key).where(trace_table.c.at < before).limit(PURGED_AT_ONCE)
     return connection.execute(delete(trace_table).where(key.in_(older))).rowcount

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gateway.mail.message import TagValue
 from gateway.metrics.transactions import verdict_of
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def transaction_fields(story: Story, sender: str, refused: Sequence[Mapping[str,
         "client": client.address or "unknown",
         "helo": client.helo or session.helo,
         "tls": session.tls,
+        "login": "" if session.identity is None else str(session.identity.address),
         "queue_id": client.ident,
         "sender": sender,
         "recipients": [{"reply": said, "to": to, **more} for said, to, more in together(heard)],
@@ -46,10 +48,15 @@ def transaction_fields(story: Story, sender: str, refused: Sequence[Mapping[str,
             {"via": via, "state": state, "reply": said, "to": to, **more}
             for (via, state, said), to, more in together(steps)
         ],
-        "tags": dict(transaction.tags),
+        "tags": {name: _shown(value) for name, value in transaction.tags.items()},
         "seconds": story.seconds(),
     }
     return {key: value for key, value in fields.items() if value or key == "sender" or key == "size"}
+
+
+def _shown(value: TagValue) -> TagValue:
+    """A text may be a piece of the message, whatever plugin made it: the line has its length, the trace the text."""
+    return f"text of {len(value)} characters" if isinstance(value, str) else value
 
 
 def together(pairs: Sequence[tuple[Any, str]]) -> list[tuple[Any, list[str], dict[str, int]]]:

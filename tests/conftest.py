@@ -7,9 +7,12 @@ import os
 import pytest
 from hypothesis import settings
 
-from tests.servers import REQUIRE_VARIABLE, SERVERS, missing
+from tests.servers import REQUIRE_VARIABLE, SERVERS, look_in_sbin, missing
 
-pytest_plugins = ["gateway.testing.pytest_plugin"]
+# Whatever is found is run: by name, and by the shell commands that recipes print.
+look_in_sbin()
+
+pytest_plugins = ["gateway.testing.pytest_plugin", "tests.databases"]
 
 # The same examples in every run, and no time limit on a machine that others use as well. For other examples:
 # STELLWERK_HYPOTHESIS=exploring pytest tests/core

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib.metadata import EntryPoint
@@ -126,7 +127,12 @@ def _installed(name: str, entry: EntryPoint) -> Source:
 def _trial(source: Source, settings: dict[str, Any]) -> Report:
     plugin_dir = "" if source.distribution else str(source.plugin_dir)
     folder = str(source.folder or source.file)
-    task = Task(source.name, plugin_dir, folder, settings)
+    # What the plugin left running, if anything, may still write there.
+    with tempfile.TemporaryDirectory(prefix="stellwerk-trial-", ignore_cleanup_errors=True) as directory:
+        return _tried(source, Task(source.name, plugin_dir, folder, directory, settings))
+
+
+def _tried(source: Source, task: Task) -> Report:
     try:
         ran = subprocess.run(
             [sys.executable, "-m", "gateway.authoring.trial"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from gateway.hooks.loader import vars_of
 class PluginReference:
     """What one plugin writes on mail. `summary` is the README's line of "Name"; the rest is Markdown of its sections.
 
-    `tags` are those it registers whatever its settings are; `tag_notes` is the README's section where there are none.
+    `tags` are those it registers whatever its settings are; `tag_notes` is the README's section where that has others.
     """
 
     name: str
@@ -41,7 +42,8 @@ def references(names: Iterable[str], plugin_dir: Path | None = None) -> Iterator
         summary = said.get("Name", (0, ""))[1].partition(" - ")[2].strip()
         headers = said.get("Headers", (0, "None."))[1]
         tags = {f"{name}.{tag}": text for tag, text in _tags(name, found).items()}
-        notes = "" if tags else said.get("Tags", (0, ""))[1]
+        written = said.get("Tags", (0, ""))[1]
+        notes = "" if tags and set(re.findall(rf"`({name}\.\w+)`", written)) <= tags.keys() else written
         yield PluginReference(name, summary, tags, notes, headers)
 
 
@@ -52,11 +54,15 @@ def as_markdown(plugins: Iterable[PluginReference]) -> str:
         "",
         "What plugins say about mail, as `stellwerk plugins describe --markdown` prints it (a test compares).",
         "Hooks of later plugins read tags in `message.tags`; traces show them; settings of rules name them.",
+        "Log lines have numbers and booleans as they are, and of texts the length only.",
     ]
     for plugin in plugins:
         lines += ["", f"## {plugin.name}", "", f"{plugin.summary[:1].upper()}{plugin.summary[1:]}.", ""]
-        lines += ["| tag | what it says |", "|---|---|"] if plugin.tags else [plugin.tag_notes or "No tags."]
-        lines += [f"| `{name}` | {text} |" for name, text in plugin.tags.items()]
+        if plugin.tags and not plugin.tag_notes:
+            lines += ["| tag | what it says |", "|---|---|"]
+            lines += [f"| `{name}` | {text} |" for name, text in plugin.tags.items()]
+        else:
+            lines += [plugin.tag_notes or "No tags."]
         lines += ["", "Headers:" + (f" {plugin.headers}" if "\n" not in plugin.headers else f"\n\n{plugin.headers}")]
     return "\n".join(lines) + "\n"
 

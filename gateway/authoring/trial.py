@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -46,11 +45,15 @@ TRIED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What to try: a plugin by name, from `plugin_dir` unless that is empty. `folder` holds its files."""
+    """What to try: a plugin by name, from `plugin_dir` unless that is empty. `folder` holds its files.
+
+    `directory` is for what the trial writes. Who starts the trial removes it, since the trial may not live so long.
+    """
 
     name: str
     plugin_dir: str
     folder: str
+    directory: str
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -191,11 +194,11 @@ class _Steps:
                 error = thrown
 
 
-async def _try(task: Task, directory: Path, report: Report) -> None:
+async def _try(task: Task, report: Report) -> None:
     watch = _Watch(report, Path(task.folder))
     watch.start()
     text = config_text(
-        directory,
+        Path(task.directory),
         [task.name],
         next_hop="127.0.0.1:1",
         settings={task.name: task.settings},
@@ -271,11 +274,10 @@ def main() -> None:
     task = Task(**json.load(sys.stdin))
     report = Report()
     time.sleep = _short_sleep
-    with tempfile.TemporaryDirectory(prefix="stellwerk-trial-") as directory:
-        try:
-            asyncio.run(_try(task, Path(directory), report))
-        except ConfigError as error:
-            report.problems = error.problems
+    try:
+        asyncio.run(_try(task, report))
+    except ConfigError as error:
+        report.problems = error.problems
     _print(report)
 
 

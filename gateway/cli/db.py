@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ import click
 
 from gateway.cli.options import config_option, json_option, read_config
 from gateway.cli.output import print_json, print_table
+from gateway.cli.with_store import owned_by_workers
 
 if TYPE_CHECKING:
     from gateway.config.models import Config
@@ -31,8 +31,8 @@ def upgrade(config_path: Path, as_json: bool) -> None:
     """Run every pending migration: the core's first, then each plugin's. Creates a database that is not there yet."""
     from gateway.store import upgrade as migrations
 
-    config, owners = _config_and_owners(config_path)
-    with _owned_by_workers(config):
+    config, owners = config_and_owners(config_path)
+    with owned_by_workers(config):
         applied = migrations.upgrade(config.store.url, owners)
     if as_json:
         print_json([asdict(step) for step in applied])
@@ -50,8 +50,8 @@ def status(context: click.Context, config_path: Path, as_json: bool) -> None:
     """Show every owner's revision. Exit status 1 when one is not what this version needs."""
     from gateway.store import upgrade as migrations
 
-    config, owners = _config_and_owners(config_path)
-    with _owned_by_workers(config):
+    config, owners = config_and_owners(config_path)
+    with owned_by_workers(config):
         found = migrations.status(config.store.url, owners)
     if as_json:
         print_json([asdict(owner) for owner in found])
@@ -60,6 +60,34 @@ def status(context: click.Context, config_path: Path, as_json: bool) -> None:
         print_table(("owner", "revision", "newest", "state"), rows)
     if not all(owner.ready for owner in found):
         context.exit(1)
+
+
+@db.command("new-epoch")
+@config_option
+@json_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def new_epoch(config_path: Path, as_json: bool, yes: bool) -> None:
+    """Say that the database was put back by other means: a snapshot of the machine, point-in-time recovery.
+
+    Its journal is forgotten, so that it suppresses no new mail, and jobs that were waiting are put to you as dead
+    letters. `stellwerk restore` does this by itself.
+    """
+    from gateway.backup.restoring import begin_epoch
+    from gateway.cli.backup import MustStopError, tell_doubtful, who
+    from gateway.supervisor.state import unless_running
+
+    config = read_config(config_path)
+    if not yes:
+        click.confirm("forget the journal of this database, and put its waiting jobs to a person?", abort=True)
+    with unless_running(config.server.state_dir) as stopped, owned_by_workers(config):
+        if not stopped:
+            raise MustStopError("the gateway is running: stop it, put the database back, run this, start it")
+        epoch, doubtful = begin_epoch(config.store.url, time.time(), who())
+    if as_json:
+        print_json({"epoch": epoch, "doubtful_jobs": [asdict(job) for job in doubtful]})
+        return
+    click.echo(f"epoch {epoch} begins; what the journal knew is forgotten")
+    tell_doubtful(doubtful)
 
 
 def _said(owner: OwnerStatus) -> str:
@@ -72,7 +100,7 @@ def _said(owner: OwnerStatus) -> str:
     return "ready"
 
 
-def _config_and_owners(config_path: Path) -> tuple[Config, list[Owner]]:
+def config_and_owners(config_path: Path) -> tuple[Config, list[Owner]]:
     """The configuration, and who has tables in its database: plugins tell when they are loaded."""
     from gateway.app import Gateway
 
@@ -82,18 +110,3 @@ def _config_and_owners(config_path: Path) -> tuple[Config, list[Owner]]:
         return config, gateway.owners()
     finally:
         asyncio.run(gateway.stop())
-
-
-@contextmanager
-def _owned_by_workers(config: Config) -> Iterator[None]:
-    """What root makes inside, the workers can write afterwards."""
-    from gateway.checking import store_files
-    from gateway.supervisor.account import account_of_workers
-
-    account = account_of_workers(config.server.user)
-    try:
-        yield
-    finally:
-        if account is not None:
-            for file in store_files(config.store.url):
-                account.own(file)

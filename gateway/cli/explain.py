@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--listener", default="", help="Name of the listener it comes in by; default: the first.")
 @click.option("--client", default="127.0.0.1", show_default=True, help="Address of the client.")
 @click.option("--helo", default="localhost", show_default=True, help="What the client says at EHLO.")
+@click.option("--login", default="", help="Who has logged in; for a submission listener.")
 @click.argument("file", type=click.File("rb"))
 def explain(
     config_path: Path,
@@ -36,6 +37,7 @@ def explain(
     listener: str,
     client: str,
     helo: str,
+    login: str,
     file: Any,
 ) -> None:
     """Show what would happen to the message in FILE (- is standard input): the same chain, and nothing happens."""
@@ -51,6 +53,7 @@ def explain(
         listener,
         client,
         helo,
+        login,
     )
 
     async def run() -> Explanation:

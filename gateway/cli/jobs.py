@@ -7,20 +7,19 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from gateway.cli.options import config_option, json_option, read_config
 from gateway.cli.output import print_json, print_table
+from gateway.cli.with_store import with_store
 from gateway.errors import StellwerkError
 
 if TYPE_CHECKING:
     from gateway.config.models import Config
     from gateway.jobs.listing import ListedJob
     from gateway.store.store import Store
-
-T = TypeVar("T")
 
 STATES = ("due", "failed", "dead")
 
@@ -49,7 +48,7 @@ def jobs(context: click.Context, config_path: Path, as_json: bool, states: tuple
 
     now = time.time()
     config = read_config(config_path)
-    found = asyncio.run(_with_store(config, lambda store: listing.jobs(store, states, now=now, count=count)))
+    found = asyncio.run(with_store(config, lambda store: listing.jobs(store, states, now=now, count=count), "jobs"))
     if as_json:
         print_json([one.to_json() for one in found])
         return
@@ -108,23 +107,7 @@ def _change(config: Config, job_id: str, change: Change) -> ListedJob:
             raise NoSuchJobError(f"job {job_id} is worked on at this moment; try again in a minute")
         return job
 
-    return asyncio.run(_with_store(config, work))
-
-
-async def _with_store(config: Config, work: Callable[[Store], Awaitable[T]]) -> T:
-    from sqlalchemy.exc import DBAPIError
-
-    from gateway.errors import StoreUnavailable
-    from gateway.store.store import Store
-
-    store = Store.open(config.store.url, busy_timeout_seconds=config.store.busy_timeout_seconds)
-    try:
-        return await work(store)
-    except DBAPIError as error:
-        cause = str(error.orig).strip().partition("\n")[0]
-        raise StoreUnavailable(f"the store has no jobs to read: {cause}; run `stellwerk db upgrade`") from None
-    finally:
-        await asyncio.to_thread(store.close)
+    return asyncio.run(with_store(config, work, "jobs"))
 
 
 def _time(at: float) -> str:

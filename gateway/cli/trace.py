@@ -153,8 +153,9 @@ def _journal(row: dict[str, Any]) -> str:
 
 
 def _none(transaction_id: str, config: Config) -> None:
+    days = config.trace.retention_days
     click.echo(
-        f"no story under {transaction_id}. Stories are kept for {config.trace.keep_days:g} days and appear within two "
+        f"no story under {transaction_id}. Stories are kept for {days:g} days and appear within two "
         "seconds; `stellwerk trace --last 10` shows the newest",
         err=True,
     )

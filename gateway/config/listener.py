@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -26,6 +26,15 @@ def _authserv_ids(names: list[str]) -> list[str]:
     return [name.lower() for name in names]
 
 
+_SUBMISSION_ONLY = (
+    "auth_without_tls",
+    "max_auth_failures",
+    "person_rate_window_seconds",
+    "max_person_message_rate",
+    "max_person_recipient_rate",
+    "hide_client",
+)
+
 AuthservIds = Annotated[list[str], AfterValidator(_authserv_ids)]
 
 
@@ -41,10 +50,13 @@ class ListenerConfig(Section):
     role: Role = Field(
         "inbound",
         description="inbound: from anywhere, hosted domains only; filter: behind a trusted MTA's queue; "
-        "proxy: before its queue, where a refusal still reaches the client",
+        "proxy: before its queue, where a refusal still reaches the client; submission: people of the directory who "
+        "log in, to everywhere",
     )
     direction: Literal["inbound", "outbound"] = Field(
-        "inbound", description="direction of the mail on a filter or proxy listener; never guessed from the sender"
+        "inbound",
+        description="direction of the mail on a filter or proxy listener; never guessed from the sender; submission is "
+        "always outbound",
     )
     address: str = Field(
         description="where it listens; a UNIX socket has mode 0660",
@@ -85,7 +97,8 @@ class ListenerConfig(Section):
         1, ge=1, le=50, description="Received fields those servers write; results below the next came with the mail"
     )
     bare_newlines: Literal["reject", "normalise"] | None = Field(
-        None, description="stray CR, LF and NUL: default reject on inbound, normalise on filter and proxy"
+        None,
+        description="stray CR, LF and NUL: default reject, on filter and proxy normalise",
     )
     trust_network: bool = Field(
         False,
@@ -137,6 +150,30 @@ class ListenerConfig(Section):
     stress_max_idle_commands: int = Field(
         5, ge=1, description="replaces max_idle_commands under stress if it is smaller"
     )
+    auth_without_tls: bool = Field(
+        False,
+        description="submission: take passwords without TLS, on loopback or a UNIX socket only (something in front of "
+        "it speaks TLS)",
+    )
+    max_auth_failures: int = Field(
+        3, ge=1, description="submission: failed logins before the connection is closed at the next attempt"
+    )
+    person_rate_window_seconds: float = Field(
+        3600, ge=1, le=86_400, description="submission: the time that the two rates below are for"
+    )
+    max_person_message_rate: int = Field(
+        200,
+        ge=0,
+        description="submission: MAIL commands of one person in person_rate_window_seconds, over all their "
+        "connections to one worker; 0: no limit",
+    )
+    max_person_recipient_rate: int = Field(
+        1000, ge=0, description="submission: RCPT commands of one person, counted in the same way; 0: no limit"
+    )
+    hide_client: bool = Field(
+        False,
+        description="submission: name neither address nor host name of the client in Received, nor by XFORWARD",
+    )
     chunking: bool = Field(True, description="offer CHUNKING and take messages by BDAT (RFC 3030)")
     transaction_deadline_seconds: float | None = Field(
         None,
@@ -153,12 +190,20 @@ class ListenerConfig(Section):
 
     @property
     def normalises_newlines(self) -> bool:
-        return (self.bare_newlines or ("reject" if self.role == "inbound" else "normalise")) == "normalise"
+        default = "normalise" if self.role in BEHIND_A_MAIL_SERVER else "reject"
+        return (self.bare_newlines or default) == "normalise"
 
     @property
     def deadline_seconds(self) -> float:
         """`transaction_deadline_seconds` with its default, which depends on the role."""
         return self.transaction_deadline_seconds or (80 if self.role == "proxy" else 540)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _submission_is_outbound(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("role") == "submission":
+            return {"direction": "outbound", **data}
+        return data
 
     @field_validator("address")
     @classmethod
@@ -188,10 +233,34 @@ class ListenerConfig(Section):
             yield Problem(
                 ("protocol",), 'role "proxy" wants protocol = "smtp": before its queue Postfix speaks no LMTP'
             )
+        yield from self._submission_contradictions()
         yield from self._tls_contradictions()
         yield from self._trust_contradictions()
         if not is_loopback(self.address) and not self.trust_network:
             yield from self._exposures()
+
+    def _submission_contradictions(self) -> Iterator[Problem]:
+        if self.role != "submission":
+            for key in _SUBMISSION_ONLY:
+                if getattr(self, key) != type(self).model_fields[key].default:
+                    yield Problem((key,), f'nobody logs in here; {key} is for role = "submission"')
+            return
+        if self.protocol == "lmtp":
+            yield Problem(("protocol",), 'role "submission" wants protocol = "smtp": mail programs speak no LMTP')
+        if self.direction != "outbound":
+            yield Problem(("direction",), "what people submit is outbound: leave direction out")
+        if self.auth_without_tls and not is_loopback(self.address):
+            yield Problem(
+                ("auth_without_tls",),
+                f"passwords would come to {self.address} in the clear: listen on loopback or a UNIX socket, behind "
+                "something that speaks TLS",
+            )
+        if self.tls == "none" and not self.auth_without_tls:
+            yield Problem(
+                ("tls",),
+                'passwords need encryption: set tls = "starttls" (port 587) or "implicit" (port 465) with '
+                "tls_certificate; behind something that speaks TLS, set auth_without_tls = true",
+            )
 
     def _tls_contradictions(self) -> Iterator[Problem]:
         if self.tls == "none":

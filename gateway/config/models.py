@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from gateway.config.addresses import parse_socket_address
+from gateway.config.client_setup import ClientSetupConfig
 from gateway.config.listener import ListenerConfig
 from gateway.config.next_hop import NextHopConfig
 from gateway.config.problems import (
@@ -138,14 +139,24 @@ class JournalConfig(Section):
         "all", description="needed leaves out messages with one step and no record: they keep SMTP's duplicate window"
     )
     join_seconds: float = Field(3600, gt=0, description="how long further recipients of the same message may join")
-    unfinished_days: float = Field(8, gt=0, description="how long unfinished recipients are kept (senders retry for 5)")
+    retention_days: float = Field(
+        8, gt=0, description="how long unfinished recipients, and keys of done jobs, are kept (senders retry for 5)"
+    )
     unconfirmed_hours: float = Field(24, gt=0, description="how long finished recipients wait for a lost reply")
 
 
 class TraceConfig(Section):
     """What happened to each message."""
 
-    keep_days: float = Field(14, gt=0, description="traces older than this are deleted")
+    retention_days: float = Field(14, gt=0, description="traces older than this are deleted")
+
+
+class AuditConfig(Section):
+    """Who changed what in the directory."""
+
+    retention_days: float = Field(
+        0, ge=0, description="audit entries older than this are deleted; 0 keeps them for ever"
+    )
 
 
 class DnsConfig(Section):
@@ -218,10 +229,12 @@ class Config(Section):
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     journal: JournalConfig = Field(default_factory=JournalConfig)
     trace: TraceConfig = Field(default_factory=TraceConfig)
+    audit: AuditConfig = Field(default_factory=AuditConfig)
     dns: DnsConfig = Field(default_factory=DnsConfig)
     log: LogConfig = Field(default_factory=LogConfig)
     web: WebConfig = Field(default_factory=WebConfig)
     socketmap: SocketmapConfig = Field(default_factory=SocketmapConfig)
+    client_setup: ClientSetupConfig = Field(default_factory=ClientSetupConfig)
     plugin: dict[str, dict[str, Any]] = Field({}, description="[plugin.NAME]: the settings of one plugin")
 
     _source: Source | None = PrivateAttr(None)

@@ -9,9 +9,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from gateway.delivery.relays import COUNTED_AS, RelayHops, is_relay
 from gateway.delivery.transport import Batch, Copy, NextHop, Outcome, Result, Results
+from gateway.errors import StoreUnavailable
 from gateway.mail.message import Message
-from gateway.mail.reply import INTERNAL_ERROR, NEXT_HOP_MISCONFIGURED
+from gateway.mail.reply import INTERNAL_ERROR, NEXT_HOP_MISCONFIGURED, STORE_DOWN
 from gateway.routing.plan import DeliverStep, group
 
 log = logging.getLogger("stellwerk.pipeline")
@@ -38,10 +40,11 @@ class HopCounts:
 
 
 class Executor:
-    """Hands batches to the next hops of the configuration."""
+    """Hands batches to the next hops of the configuration, and to `relays` that mailboxes have for themselves."""
 
-    def __init__(self, next_hops: Mapping[str, NextHop]) -> None:
+    def __init__(self, next_hops: Mapping[str, NextHop], relays: RelayHops | None = None) -> None:
         self._next_hops = next_hops
+        self._relays = relays
         self.counts: defaultdict[str, HopCounts] = defaultdict(HopCounts)
 
     async def run(
@@ -73,7 +76,16 @@ class Executor:
         self, message: Message, head: tuple[str, ...], steps: tuple[DeliverStep, ...], deadline: float, late: Late
     ) -> Results:
         first = steps[0]
-        hop = self._next_hops.get(first.via)
+        try:
+            hop = await self._hop(first.via)
+        except StoreUnavailable as error:
+            log.error("%s next hop %s cannot be looked up: %s", message.id, first.via, error)
+            down = Result(Outcome.DEFERRED, STORE_DOWN, where=f"next hop {first.via} cannot be looked up")
+            return (down,) * len(steps)
+        except Exception as error:
+            log.error("%s next hop %s cannot be made", message.id, first.via, exc_info=error)
+            wrong = Result(Outcome.DEFERRED, NEXT_HOP_MISCONFIGURED, where=f"{first.via}: {type(error).__name__}")
+            return (wrong,) * len(steps)
         if hop is None:
             log.error("%s next hop %s is not configured", message.id, first.via)
             missing = Result(Outcome.DEFERRED, NEXT_HOP_MISCONFIGURED, where=f"next hop {first.via} is not configured")
@@ -93,7 +105,7 @@ class Executor:
             body_type=parameters.body,
             ret=parameters.ret,
             envid=parameters.envid,
-            client=message.session.client,
+            client=None if message.session.hides_client else message.session.client,
         )
         began = time.perf_counter()
         results: Results
@@ -104,8 +116,14 @@ class Executor:
             log.error("%s next hop %s failed", message.id, hop.name, exc_info=error)
             failed = Result(Outcome.UNKNOWN, INTERNAL_ERROR, where=f"{hop.name}: {type(error).__name__}")
             results = (failed,) * len(steps)
-        self.counts[first.via].add(time.perf_counter() - began, results)
+        self.counts[COUNTED_AS if is_relay(first.via) else first.via].add(time.perf_counter() - began, results)
         return results
+
+    async def _hop(self, via: str) -> NextHop | None:
+        """Raises `StoreUnavailable`."""
+        if self._relays is not None and is_relay(via):
+            return await self._relays.hop(via)
+        return self._next_hops.get(via)
 
 
 def _notify_for_both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:

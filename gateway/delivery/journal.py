@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,10 +13,12 @@ from sqlalchemy import ColumnElement, Connection, and_, or_, select
 from gateway.delivery import journal_rows
 from gateway.delivery.journal_rows import Changes, KnownEntry, Purge, Recovery, Tables
 from gateway.delivery.journal_rules import Copy, Decision, EntryView, State, StepView, decide
+from gateway.errors import CommitUnknown, StoreUnavailable
 from gateway.mail.reply import ACCEPTED, Reply
 from gateway.routing.effects import Job, Record
 from gateway.routing.plan import DeliverStep, RecipientPlan, Step
 from gateway.routing.route import Discard, Hold, Refuse
+from gateway.store.engine import hold
 from gateway.store.schema import journal_step
 from gateway.store.store import Store, Write, prepared
 
@@ -26,6 +29,8 @@ CANNOT_HOLD = Reply(451, "4.3.0", "mail cannot be held for a decision yet")
 _PLANNED = frozenset({Decision.NEW, Decision.JOIN, Decision.REPLAN})
 _JOBS_WAIT_SECONDS = 8 * 86_400.0
 _RECOVERED_SECONDS = 86_400.0
+
+log = logging.getLogger("stellwerk.journal")
 
 _encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
@@ -100,11 +105,24 @@ class Journal:
         self._correct = prepared(journal_rows.CORRECT)
         self._close = prepared(journal_rows.CLOSE)
         self._jobs_due = prepared(journal_rows.JOBS_DUE)
+        self._give_back = prepared(journal_rows.GIVE_BACK)
 
     async def begin(self, request: Begin, deadline: float | None = None) -> Begun:
         """Commit A: decide, lease, write records and jobs. Raises `StoreUnavailable` or `EffectFailed`."""
-        (begun,) = await self._store.write([Write(self._begin, request)], deadline=deadline)
+        try:
+            (begun,) = await self._store.write([Write(self._begin, request)], deadline=deadline)
+        except CommitUnknown:
+            self._give_back_soon(request)
+            raise
         return begun  # type: ignore[no-any-return]
+
+    def _give_back_soon(self, request: Begin) -> None:
+        """Should commit A stand, its sender need not wait for the end of leases that nobody uses."""
+        values = {"b_digest": request.digest, "b_sender": request.sender, "b_transaction": request.transaction_id}
+        try:
+            self._store.write_soon([Write(self._give_back, {**values, "b_now": request.now})], on_error=_log_lost_write)
+        except StoreUnavailable as error:
+            _log_lost_write(error)
 
     def finish_write(
         self, step: StoredStep, state: State, reply: Reply, *, attempted: bool, now: float, closed: bool = False
@@ -154,7 +172,9 @@ class Journal:
                 return total
 
     def _begin_batch(self, connection: Connection, requests: Sequence[Begin], /) -> Sequence[Begun]:
-        known = journal_rows.entries(connection, {request.digest for request in requests})
+        digests = {request.digest for request in requests}
+        hold(connection, digests)  # or two nodes would hand the same message on
+        known = journal_rows.entries(connection, digests)
         changes = Changes()
         results = [
             self._decide(request, known.setdefault((request.sender, request.digest), []), changes)
@@ -346,6 +366,10 @@ def _finished(
         "b_closed_at": now if closed else None,
         "b_now": now,
     }
+
+
+def _log_lost_write(error: BaseException) -> None:
+    log.warning("steps that nobody works on stay leased for a while: %s", error)
 
 
 async def steps_of(store: Store, entry_ids: Sequence[str]) -> list[dict[str, Any]]:

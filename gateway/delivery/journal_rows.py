@@ -31,7 +31,7 @@ from gateway.delivery.journal_rules import EntryView, State, StepView
 from gateway.mail.reply import Reply
 from gateway.routing.effects import OnConflict, Record
 from gateway.routing.plan import DeliverStep, Step, step_from_json
-from gateway.store.engine import is_outage
+from gateway.store.engine import hold, is_outage
 from gateway.store.schema import job as job_table
 from gateway.store.schema import journal_entry, journal_step
 from gateway.store.store import insert, listing, prepared
@@ -96,6 +96,20 @@ CLOSE = (
 )
 DROP = delete(journal_step).where(
     journal_step.c.entry_id == bindparam("b_entry"), journal_step.c.recipient == bindparam("b_recipient")
+)
+# Nobody knows whether commit A stands, and nothing was handed on: its steps wait for the sender, not for their lease.
+GIVE_BACK = (
+    update(journal_step)
+    .where(
+        journal_step.c.entry_id.in_(
+            select(journal_entry.c.id).where(
+                journal_entry.c.digest == bindparam("b_digest"), journal_entry.c.sender == bindparam("b_sender")
+            )
+        ),
+        journal_step.c.transaction_id == bindparam("b_transaction"),
+        journal_step.c.state == State.SENDING.value,
+    )
+    .values(state=State.DEFERRED.value, leased_by="", leased_until=0.0, updated_at=bindparam("b_now"))
 )
 _insert_entries = insert(journal_entry)
 _insert_steps = insert(journal_step)
@@ -273,6 +287,7 @@ def _purge_one(connection: Connection, limits: Purge) -> int:
         no_step(or_(unfinished, fresh)),
         journal_entry.c.created_at < limits.now - limits.unfinished_seconds,
     )
+    hold(connection, ["purge"])  # every node's desk purges; two at a time would lock the same rows in different orders
     doomed = select(journal_entry.c.id).where(over, no_step(journal_step.c.leased_until > limits.now)).limit(1000)
     ids = list(connection.execute(doomed).scalars())
     if ids:

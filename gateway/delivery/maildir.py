@@ -6,7 +6,6 @@ Which mailboxes exist is the directory's question; how files are made is maildir
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import re
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from gateway.delivery.maildir_folder import (
+    KnownDirectories,
     PerhapsStored,
     Permissions,
     UniqueNames,
@@ -40,13 +40,13 @@ from gateway.mail.reply import (
     MAIL_LOOP,
     Reply,
 )
+from gateway.mail.spool import NO_SPACE
 from gateway.rights import cannot_make_files_in
 
 log = logging.getLogger(__name__)
 
 CLEANING_INTERVAL_SECONDS = 3600.0
 _REMEMBERED_CLEANINGS = 4096
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -81,6 +81,7 @@ class Maildir:
         self._separator = subaddress_separator
         self._permissions = Permissions(file_mode, directory_mode, owner)
         self._clock_ns = clock_ns
+        self._known = KnownDirectories()
         self._names = UniqueNames(hostname, clock_ns)
         self._cleaned: dict[tuple[str, ...], float] = {}
         self._threads = ThreadPoolExecutor(writers, thread_name_prefix=f"maildir-{name}")
@@ -150,9 +151,9 @@ class Maildir:
                 return Result(Outcome.REFUSED, MAIL_LOOP, where=where)
             segments = self.mailbox(copy.to)
             pieces = self._pieces(header.lines_for(copy.to), header.edits, batch)
-            with opened_below(self.root, segments, self._permissions) as mailbox:
+            with opened_below(self.root, segments, self._permissions, self._known) as mailbox:
                 self._clean(segments, mailbox)
-                file = store(mailbox, pieces, self._names, self._permissions)
+                file = store(mailbox, pieces, self._names, self._permissions, self._known)
         except ValueError:
             return Result(Outcome.REFUSED, BAD_ADDRESS, where=where)
         except UnsafeContent:
@@ -162,7 +163,7 @@ class Maildir:
             return Result(Outcome.UNKNOWN, INTERNAL_ERROR, where=f"{where}: {error}")
         except OSError as error:
             log.warning("maildir %s: %s: not delivered: %s", self.name, copy.to, error)
-            reply = DISK_FULL if error.errno in _NO_SPACE else INTERNAL_ERROR
+            reply = DISK_FULL if error.errno in NO_SPACE else INTERNAL_ERROR
             return Result(Outcome.DEFERRED, reply, where=f"{where}: {error.strerror}")
         return Result(Outcome.DONE, ACCEPTED.says(f"delivered to {copy.to}"), where="/".join([*segments, file]))
 
@@ -186,7 +187,7 @@ class Maildir:
         if len(self._cleaned) >= _REMEMBERED_CLEANINGS:
             self._cleaned.clear()
         self._cleaned[segments] = now
-        removed = remove_leftovers(mailbox, self._permissions, self._clock_ns() / 1e9)
+        removed = remove_leftovers(mailbox, self._clock_ns() / 1e9)
         if removed:
             log.info("maildir %s: removed %d abandoned files from %s/tmp", self.name, removed, "/".join(segments))
 

@@ -10,7 +10,7 @@ import itertools
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,21 +69,47 @@ class UniqueNames:
         return f"{seconds}.M{rest // 1000:06d}P{os.getpid()}Q{next(self._count)}.{self._host}"
 
 
+class KnownDirectories:
+    """Directories whose entry in the directory above is known to be on the disk, since this process synced that one.
+
+    That a directory exists says nothing yet: whoever made it may have died, or seen the disk fail, before syncing. So
+    every directory costs one sync when it is met first, and none afterwards. Threads may share it.
+    """
+
+    def __init__(self, most: int = 65_536) -> None:
+        self._most = most
+        self._known: set[tuple[int, int]] = set()
+
+    def __contains__(self, descriptor: int) -> bool:
+        return _identity(descriptor) in self._known
+
+    def add(self, descriptor: int) -> None:
+        if len(self._known) >= self._most:
+            self._known.clear()
+        self._known.add(_identity(descriptor))
+
+    def forget(self, descriptor: int) -> None:
+        """It is new: one that was removed may have had the same number."""
+        self._known.discard(_identity(descriptor))
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    found = os.fstat(descriptor)
+    return found.st_dev, found.st_ino
+
+
 @contextmanager
-def opened_below(root: Path, segments: Iterable[str], permissions: Permissions) -> Iterator[int]:
+def opened_below(
+    root: Path, segments: Iterable[str], permissions: Permissions, known: KnownDirectories
+) -> Iterator[int]:
     """A descriptor of the directory at `segments` below `root`; what is missing is made, durably.
 
     Raises OSError: ELOOP or ENOTDIR where something else than a directory stands in the way, a symbolic link included.
     """
-    try:
-        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        root.mkdir(permissions.directory_mode, parents=True, exist_ok=True)
-        _sync_directory(root.parent)
-        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = _opened_root(root, permissions, known)
     try:
         for segment in segments:
-            below = _subdirectory(descriptor, segment, permissions)
+            (below,) = _subdirectories(descriptor, (segment,), permissions, known)
             os.close(descriptor)
             descriptor = below
         yield descriptor
@@ -91,13 +117,50 @@ def opened_below(root: Path, segments: Iterable[str], permissions: Permissions) 
         os.close(descriptor)
 
 
-def store(mailbox: int, pieces: Iterable[bytes], names: UniqueNames, permissions: Permissions) -> str:
+def _opened_root(root: Path, permissions: Permissions, known: KnownDirectories) -> int:
+    try:
+        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        _make_root(root, permissions.directory_mode)
+        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        known.forget(descriptor)
+    try:
+        if descriptor not in known:
+            _sync_as_far_as_allowed(root.parent)
+            known.add(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _make_root(root: Path, mode: int) -> None:
+    """Each directory is on the disk before one is made in it: of those that are there, only the last may not be yet."""
+    missing = [root]
+    while not missing[-1].parent.exists():
+        missing.append(missing[-1].parent)
+    _sync_as_far_as_allowed(missing[-1].parent.parent)
+    for directory in reversed(missing):
+        with suppress(FileExistsError):
+            directory.mkdir(mode if directory == root else 0o777)
+        if directory != root:
+            _sync_directory(directory.parent)
+
+
+def _sync_as_far_as_allowed(directory: Path) -> None:
+    """For one that was there before: where it may not even be read, an admin has made what is in it."""
+    with suppress(PermissionError):
+        _sync_directory(directory)
+
+
+def store(
+    mailbox: int, pieces: Iterable[bytes], names: UniqueNames, permissions: Permissions, known: KnownDirectories
+) -> str:
     """Write one message into the Maildir `mailbox` (a descriptor); its name within it, such as `new/1.M2P3Q4.host,S=5`.
 
     On return it is on the disk. Raises OSError with nothing left behind, or `PerhapsStored`.
     """
-    with _box(mailbox, "tmp", permissions) as tmp, _box(mailbox, "new", permissions) as new:
-        os.close(_subdirectory(mailbox, "cur", permissions))
+    with _boxes(mailbox, permissions, known) as (tmp, new):
         descriptor, draft = _create(tmp, names, permissions.file_mode)
         try:
             try:
@@ -121,29 +184,57 @@ def store(mailbox: int, pieces: Iterable[bytes], names: UniqueNames, permissions
     return f"new/{name}"
 
 
-def remove_leftovers(mailbox: int, permissions: Permissions, now: float) -> int:
+def remove_leftovers(mailbox: int, now: float) -> int:
     """Delete files in `tmp` whose writer must have died long ago; how many there were."""
     removed = 0
-    with _box(mailbox, "tmp", permissions) as tmp, os.scandir(tmp) as entries:
-        for entry in entries:
-            with suppress(FileNotFoundError):
-                found = os.stat(entry.name, dir_fd=tmp, follow_symlinks=False)
-                if stat.S_ISREG(found.st_mode) and found.st_mtime < now - LEFTOVER_SECONDS:
-                    os.unlink(entry.name, dir_fd=tmp)
-                    removed += 1
+    try:
+        tmp = os.open("tmp", _DIRECTORY, dir_fd=mailbox)
+    except FileNotFoundError:
+        return 0
+    try:
+        with os.scandir(tmp) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    found = os.stat(entry.name, dir_fd=tmp, follow_symlinks=False)
+                    if stat.S_ISREG(found.st_mode) and found.st_mtime < now - LEFTOVER_SECONDS:
+                        os.unlink(entry.name, dir_fd=tmp)
+                        removed += 1
+    finally:
+        os.close(tmp)
     return removed
 
 
 @contextmanager
-def _box(mailbox: int, name: str, permissions: Permissions) -> Iterator[int]:
-    descriptor = _subdirectory(mailbox, name, permissions)
+def _boxes(mailbox: int, permissions: Permissions, known: KnownDirectories) -> Iterator[tuple[int, int]]:
+    """Descriptors of `tmp` and `new`; `cur` is there too."""
+    tmp, new, cur = _subdirectories(mailbox, ("tmp", "new", "cur"), permissions, known)
+    os.close(cur)
     try:
-        yield descriptor
+        yield tmp, new
     finally:
-        os.close(descriptor)
+        os.close(tmp)
+        os.close(new)
 
 
-def _subdirectory(parent: int, name: str, permissions: Permissions) -> int:
+def _subdirectories(parent: int, names: Sequence[str], permissions: Permissions, known: KnownDirectories) -> list[int]:
+    """Descriptors of directories in `parent`; what is missing is made. One sync covers all that are not known yet."""
+    descriptors: list[int] = []
+    try:
+        for name in names:
+            descriptors.append(_subdirectory(parent, name, permissions, known))  # noqa: PERF401 - each is closed below
+        unknown = [descriptor for descriptor in descriptors if descriptor not in known]
+        if unknown:
+            os.fsync(parent)
+        for descriptor in unknown:
+            known.add(descriptor)
+    except BaseException:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise
+    return descriptors
+
+
+def _subdirectory(parent: int, name: str, permissions: Permissions, known: KnownDirectories) -> int:
     try:
         return os.open(name, _DIRECTORY, dir_fd=parent)
     except FileNotFoundError:
@@ -152,12 +243,12 @@ def _subdirectory(parent: int, name: str, permissions: Permissions) -> int:
     try:
         os.mkdir(name, permissions.directory_mode, dir_fd=parent)
     except FileExistsError:
-        made = False  # by another delivery, in this moment
+        made = False  # by another delivery, in this moment: it may not have synced yet
     descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
     try:
+        known.forget(descriptor)
         if made:
             permissions.apply(descriptor, permissions.directory_mode)
-            os.fsync(parent)
     except BaseException:
         os.close(descriptor)
         raise

@@ -14,7 +14,7 @@ from gateway.delivery.addresses import Endpoint
 from gateway.delivery.client_tls import ClientTls
 from gateway.delivery.commands import Capabilities
 from gateway.delivery.connection import Connection, ConnectionBroken, NextHopUnavailable
-from gateway.delivery.login import Login
+from gateway.delivery.login import AnyLogin
 from gateway.errors import StartupError
 from gateway.mail.reply import NEXT_HOP_MISCONFIGURED, NEXT_HOP_WITHOUT_TLS
 
@@ -33,7 +33,7 @@ class Terms:
     lmtp: bool
     helo_name: str
     tls: ClientTls | None = None
-    login: Login | None = None
+    login: AnyLogin | None = None
 
 
 async def open_connection(endpoint: Endpoint, terms: Terms, *, until: float, encrypted: bool = True) -> Connection:

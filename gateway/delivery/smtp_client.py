@@ -15,7 +15,7 @@ from gateway.delivery.addresses import HopAddress
 from gateway.delivery.client_tls import ClientTls
 from gateway.delivery.connection import Connection, NextHopUnavailable
 from gateway.delivery.failover import Failover, Inspection
-from gateway.delivery.login import Login
+from gateway.delivery.login import AnyLogin
 from gateway.delivery.opening import Terms
 from gateway.delivery.pool import Pool
 from gateway.delivery.transaction import Chunking, Settings, StaleConnection, StillOpen, Transaction
@@ -44,7 +44,7 @@ class SmtpNextHop:
         protocol: Literal["smtp", "lmtp"] = "smtp",
         helo_name: str,
         tls: ClientTls | None = None,
-        login: Login | None = None,
+        login: AnyLogin | None = None,
         chunking: Chunking = "large",
         connections: int = 20,
         connect_timeout_seconds: float = 30.0,

@@ -24,6 +24,13 @@ class Actor:
     person_id: str = ""
     organisation_id: str = ""
     context_id: str = ""
+    through: str = ""
+    """Who acts in this person's name, where somebody else does."""
+
+    @property
+    def signature(self) -> str:
+        """As it stands in the audit."""
+        return f"{self.name} (through {self.through})" if self.through else self.name
 
     @property
     def is_operator(self) -> bool:

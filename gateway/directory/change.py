@@ -105,7 +105,7 @@ class Change:
             {
                 "id": new_id(),
                 "at": self.now,
-                "actor": self.actor.name,
+                "actor": self.actor.signature,
                 "action": action,
                 "organisation_id": organisation,
                 "noun": noun,
@@ -190,6 +190,16 @@ async def carry_out(
     except _Tried as tried:
         return tried.done
     return done  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Several commands as one: all of them or none. Returns what each returned."""
+
+    commands: tuple[Command[Any], ...]
+
+    def run(self, change: Change, /) -> tuple[Any, ...]:
+        return tuple(command.run(change) for command in self.commands)
 
 
 def one(change: Change, table: Table, **where: Any) -> Row[Any] | None:

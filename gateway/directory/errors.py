@@ -32,10 +32,14 @@ class NotAllowed(DirectoryError):
 class OverPlan(DirectoryError):
     """The organisation's plan does not allow one more. The text names limit and present number."""
 
-    def __init__(self, what: str, limit: int, present: int, organisation: str, setting: str) -> None:
+    def __init__(
+        self, what: str, limit: int, present: int, organisation: str, setting: str, wanted: int | None = None
+    ) -> None:
+        remedy = "end one, or raise it" if wanted is None else "choose a smaller one, or raise it"
+        there = f"there are {present}" if wanted is None else f"it is {present} now"
         super().__init__(
-            f"{what}: the plan of {organisation} allows {limit}, there are {present}; "
-            f"end one, or raise it: stellwerk organisation plan {organisation} --{setting} {present + 1}"
+            f"{what}: the plan of {organisation} allows {limit}, {there}; {remedy}: "
+            f"stellwerk organisation plan {organisation} --{setting} {present + 1 if wanted is None else wanted}"
         )
 
 

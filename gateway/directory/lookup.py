@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, bindparam, select
+from sqlalchemy import Row, and_, bindparam, func, select
 
 from gateway.directory.cache import Reads
 from gateway.directory.mailboxes import INTAKE, MAIN
 from gateway.directory.people import ACTIVE
+from gateway.directory.succession import successors
 from gateway.directory.tables import (
     address,
     context,
     context_plugin,
     domain,
     mailbox,
-    membership,
     organisation,
     out_of_office,
     person,
@@ -82,12 +82,10 @@ _FIND = (
         mailbox,
         address.c.kind.label("asked"),
         context.c.name.label("context"),
-        context.c.fallback_mailbox_id,
         organisation.c.id.label("organisation_id"),
         organisation.c.name.label("organisation"),
         organisation.c.plan_message_bytes,
         _owner.c.state.label("owner_state"),
-        _owner.c.deputy_id,
         out_of_office.c.subject.label("away_subject"),
         out_of_office.c.text.label("away_text"),
         out_of_office.c.begins.label("away_begins"),
@@ -129,7 +127,7 @@ async def find_mailbox(store: Reads, key: str) -> Mailbox | None:
         display_name=row.display_name,
         addresses=frozenset(each.key for each in await store.read(_ADDRESSES, {"mailbox_id": row.id})),
         out_of_office=_text(row),
-        successors=await _successors(store, row) if _has_left(row) else None,
+        successors=tuple(map(Address.parse, await successors(store, row.id))) if _has_left(row) else None,
         plugins={each.plugin: bool(each.enabled) for each in switched},
     )
 
@@ -145,39 +143,6 @@ def _has_left(row: Row[Any]) -> bool:
     return row.kind == "personal" and row.owner_state is not None and row.owner_state != ACTIVE
 
 
-async def _successors(store: Reads, row: Row[Any]) -> tuple[Address, ...]:
-    """The deputy, else the mailbox's other members, else the context's fallback; nobody who has left themselves."""
-    members = select(membership.c.person_id).where(
-        and_(membership.c.mailbox_id == row.id, membership.c.until.is_(None))
-    )
-    for people in (person.c.id == row.deputy_id, person.c.id.in_(members)):
-        if found := await _mailboxes_of(store, people):
-            return found
-    fallback = and_(mailbox.c.id == row.fallback_mailbox_id, mailbox.c.id != row.id, mailbox.c.ended_at.is_(None))
-    return tuple(Address.parse(each.address) for each in await store.read(select(mailbox.c.address).where(fallback)))
-
-
-async def _mailboxes_of(store: Reads, people: ColumnElement[bool]) -> tuple[Address, ...]:
-    """One for each of these people: that of the address they log in with, else the first of their own."""
-    own = and_(
-        mailbox.c.owner_id == person.c.id,
-        mailbox.c.kind == "personal",
-        mailbox.c.receives == 1,
-        mailbox.c.ended_at.is_(None),
-    )
-    query = (
-        select(person.c.address.label("login"), mailbox.c.address)
-        .select_from(person.join(mailbox, own))
-        .where(and_(people, person.c.state == ACTIVE))
-        .order_by(person.c.address, mailbox.c.created_at, mailbox.c.id)
-    )
-    chosen: dict[str, str] = {}
-    for each in await store.read(query):
-        if each.login not in chosen or each.login == each.address:
-            chosen[each.login] = each.address
-    return tuple(Address.parse(text) for text in chosen.values())
-
-
 @dataclass(frozen=True, slots=True)
 class Domains:
     """Every domain of the directory with its state, and the contact that takes its postmaster's mail."""
@@ -188,6 +153,8 @@ class Domains:
     """Domains of intake addresses that belong to no organisation."""
     has_answers: bool = False
     """Whether any mailbox has an out-of-office text."""
+    smallest_limit: int | None = None
+    """The strictest limit on messages that any mailbox or plan sets."""
 
 
 async def read_domains(store: Reads) -> Domains:
@@ -200,4 +167,13 @@ async def read_domains(store: Reads) -> Domains:
         {row.name: row.contact_address for row in rows if row.contact_address},
         frozenset(row.domain for row in intake) - {row.name for row in rows},
         bool(await store.read(select(out_of_office.c.mailbox_id).limit(1))),
+        await _smallest_limit(store),
     )
+
+
+async def _smallest_limit(store: Reads) -> int | None:
+    found = [
+        (await store.read(select(func.min(column))))[0][0]
+        for column in (mailbox.c.max_message_bytes, organisation.c.plan_message_bytes)
+    ]
+    return min((limit for limit in found if limit is not None), default=None)

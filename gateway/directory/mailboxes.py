@@ -15,13 +15,14 @@ from gateway.directory.errors import BadValue, Conflict, NotAllowed, NotFound
 from gateway.directory.organisations import find_context, find_organisation
 from gateway.directory.people import find_person
 from gateway.directory.tables import address, context, mailbox, membership, organisation
+from gateway.directory.visibility import sees_mailbox
 from gateway.mail.address import Address
 from gateway.mail.ids import new_id
 
 Kind = Literal["personal", "shared"]
 KINDS: tuple[Kind, ...] = ("personal", "shared")
 MAIN, ALIAS, INTAKE = "main", "alias", "intake"
-SETTINGS = frozenset({"display_name", "receives", "vip", "max_message_bytes", "next_hop", "relay"})
+SETTINGS = frozenset({"display_name", "receives", "vip", "max_message_bytes", "next_hop"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class AddMailbox:
             "created_at": change.now,
         }
         change.add(mailbox, row, name=parsed.key, organisation_id=organisation_row.id)
-        _add_address(change, parsed, str(row["id"]), MAIN, organisation_row.id)
+        add_address(change, parsed, str(row["id"]), MAIN, organisation_row.id)
         return str(row["id"])
 
 
@@ -83,6 +84,11 @@ class ChangeMailbox:
         limit = values.get("max_message_bytes")
         if limit is not None and limit < 1:
             raise BadValue(f"a limit is a number of bytes from 1 on, or unlimited; found {limit}")
+        if "next_hop" in values:
+            # Where mail for it goes is the business of whoever answers for the domain, not of a member.
+            box.must_be_administered_by(change.actor, "change where its mail goes")
+        if limit is not None and limit != box.row.max_message_bytes:
+            plans.check_message_bytes(box.organisation_row(change), box.row, limit)
         return change.change(mailbox, box.row, values, action="mailbox.change", name=box.row.address,
                              organisation_id=box.organisation_id)  # fmt: skip
 
@@ -144,7 +150,7 @@ class AddAlias:
         owner = box.organisation_row(change)
         parsed = free_address(change, self.alias, owner)
         plans.check_aliases(change, owner, box.row)
-        _add_address(change, parsed, box.row.id, ALIAS, box.organisation_id)
+        add_address(change, parsed, box.row.id, ALIAS, box.organisation_id)
         return parsed.key
 
 
@@ -209,6 +215,8 @@ def find_mailbox(change: Change, text: str) -> FoundMailbox:
         .where(context.c.id == row.context_id)
     )[0]
     change.actor.must_see(place.id, "mailbox", text)
+    if not sees_mailbox(change, row.id):
+        raise NotFound("mailbox", text, hint="stellwerk mailbox list shows all")
     return FoundMailbox(row, place.id, place.name, place.context)
 
 
@@ -226,7 +234,8 @@ def free_address(change: Change, text: str, owner: Row[Any]) -> Address:
 _KINDS = {MAIN: "main address", ALIAS: "alias", INTAKE: "intake address"}
 
 
-def _add_address(change: Change, parsed: Address, mailbox_id: str, kind: str, organisation_id: str) -> None:
+def add_address(change: Change, parsed: Address, mailbox_id: str, kind: str, organisation_id: str) -> None:
+    """`parsed` leads to the mailbox from now on. Whether it may is for the caller to have seen."""
     row = {
         "key": parsed.key,
         "domain": parsed.domain,

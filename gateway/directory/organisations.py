@@ -68,7 +68,10 @@ class AddOrganisation:
 
 @dataclass(frozen=True, slots=True)
 class ChangeOrganisation:
-    """Other values for some columns, by their names in the table; a lowered plan refuses only what is new."""
+    """Other values for some columns, by their names in the table; a lowered plan refuses only what is new.
+
+    Returns False if nothing differs.
+    """
 
     name: str
     values: dict[str, Any]
@@ -79,11 +82,17 @@ class ChangeOrganisation:
         if changes_plan:
             change.actor.must_be_operator("change an organisation's plan")
         change.actor.must_administer(row.id, None, f"change {row.name}")
-        for column, value in self.values.items():
-            if column.startswith("plan_") and value is not None and value < 0:
-                raise BadValue(f"a plan's limit is a number from 0 on, or unlimited; found {value}")
+        values = dict(self.values)
+        for column, value in values.items():
+            if column.startswith("plan_"):
+                if value is not None and value < 0:
+                    raise BadValue(f"a plan's limit is a number from 0 on, or unlimited; found {value}")
+            elif column == "contact_address":
+                values[column] = str(names.address(value)) if value else ""
+            else:
+                values[column] = names.line(value, f"the {column.replace('_', ' ')}")
         action = "organisation.plan" if changes_plan else "organisation.change"
-        return change.change(organisation, row, self.values, action=action, name=row.name, organisation_id=row.id)
+        return change.change(organisation, row, values, action=action, name=row.name, organisation_id=row.id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 
 from gateway.directory import names
 from gateway.directory.actor import ROLES, Actor, Role
@@ -13,12 +13,15 @@ from gateway.directory.change import Change, one
 from gateway.directory.domains import find_domain
 from gateway.directory.errors import BadValue, Conflict, NotAllowed, NotFound
 from gateway.directory.organisations import find_context, find_organisation
-from gateway.directory.tables import app_password, context, organisation, person
+from gateway.directory.tables import app_password, context, mailbox, organisation, person
+from gateway.directory.visibility import sees_person
 from gateway.mail.ids import new_id
 
 ACTIVE = "active"
 INACTIVE = "inactive"
 LANGUAGES = ("en", "de")
+MOST_APP_PASSWORDS = 5
+"""Of one person at the same time: each is one more hash that every failed login of anybody has to take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,8 @@ class AddPerson:
         where = find_context(change, owner, self.context)
         change.actor.must_administer(owner.id, where.id, "add people")
         address = names.address(self.address)
-        _check_role(change, self.role)
-        if self.language not in LANGUAGES:
-            raise BadValue(f'"{self.language}" is no language that notices are written in; expected en or de')
+        check_role(change.actor, self.role)
+        check_language(self.language)
         if find_domain(change, address.domain).organisation_id != owner.id:
             raise NotFound("domain", address.domain, hint=f"it is none of {owner.name}")
         if one(change, person, address=address.key) is not None:
@@ -62,6 +64,61 @@ class AddPerson:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangePerson:
+    """Other values for some of name, phone, language, role, extension; a person may change their own name, phone and
+    language. Returns False if nothing differs.
+    """
+
+    address: str
+    values: dict[str, str]
+
+    def run(self, change: Change, /) -> bool:
+        found = find_person(change, self.address)
+        if change.actor.person_id != found.row.id or self.values.keys() - {"name", "phone", "language"}:
+            found.must_be_administered_by(change.actor, "change them")
+        values = dict(self.values)
+        for column in {"name", "phone"} & values.keys():
+            values[column] = names.line(values[column], f"the {column}")
+        if "language" in values:
+            check_language(values["language"])
+        if values.get("role", found.row.role) != found.row.role:
+            check_role(change.actor, values["role"])
+        if values.get("extension", found.row.extension) != found.row.extension:
+            found.must_be_active()
+            values["extension"] = free_extension(change, found.row.context_id, values["extension"])
+        return change.change(person, found.row, values, action="person.change", name=found.row.address,
+                             organisation_id=found.organisation_id)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class MovePerson:
+    """Into another context of the organisation, with the personal mailboxes they own; the extension is given up where
+    somebody has it there. Returns False if they are there.
+    """
+
+    address: str
+    context: str
+
+    def run(self, change: Change, /) -> bool:
+        found = find_person(change, self.address)
+        found.must_be_administered_by(change.actor, "move them")
+        target = find_context(change, find_organisation(change, found.organisation), self.context)
+        change.actor.must_administer(found.organisation_id, target.id, "move people there")
+        if target.id == found.row.context_id:
+            return False
+        same: dict[str, Any] = {"organisation_id": found.organisation_id}
+        mine = select(mailbox).where(
+            mailbox.c.owner_id == found.row.id, mailbox.c.kind == "personal", mailbox.c.ended_at.is_(None)
+        )
+        for box in change.rows(mine):
+            change.change(mailbox, box, {"context_id": target.id}, action="mailbox.move", name=box.address, **same)
+        values = {"context_id": target.id}
+        if found.row.extension and one(change, person, context_id=target.id, extension=found.row.extension):
+            values["extension"] = ""
+        return change.change(person, found.row, values, action="person.move", name=found.row.address, **same)
+
+
+@dataclass(frozen=True, slots=True)
 class SetPassword:
     """A new password, hashed by the caller (argon2id, PHC string). The old one, and every session, is dead at once.
 
@@ -75,6 +132,8 @@ class SetPassword:
         found = find_person(change, self.address)
         if change.actor.person_id != found.row.id:
             found.must_be_administered_by(change.actor, "set a password")
+        if self.password:
+            found.must_be_active()
         values = {
             "password": self.password,
             "password_changed_at": change.now,
@@ -98,6 +157,13 @@ class AddAppPassword:
         if change.actor.person_id != found.row.id:
             found.must_be_administered_by(change.actor, "add an app password")
         found.must_be_active()
+        present = select(func.count()).where(
+            app_password.c.person_id == found.row.id, app_password.c.ended_at.is_(None)
+        )
+        if (number := change.count(present)) >= MOST_APP_PASSWORDS:
+            raise Conflict(
+                f"{found.row.address} has {number} app passwords, and {MOST_APP_PASSWORDS} is the most; end one first"
+            )
         row = {
             "id": new_id(),
             "person_id": found.row.id,
@@ -163,6 +229,8 @@ def find_person(change: Change, address: str) -> FoundPerson:
     )
     place = change.rows(where.where(context.c.id == row.context_id))[0]
     change.actor.must_see(place.id, "person", address)
+    if row.id != change.actor.person_id and not sees_person(change, row.id):
+        raise NotFound("person", address, hint="stellwerk user list shows all")
     return FoundPerson(row, place.id, place.name, place.context)
 
 
@@ -174,8 +242,15 @@ def free_extension(change: Change, context_id: str, text: str) -> str:
     return digits
 
 
-def _check_role(change: Change, role: Role) -> None:
+def check_language(language: str) -> None:
+    """Raises `BadValue`."""
+    if language not in LANGUAGES:
+        raise BadValue(f'"{language}" is no language that notices are written in; expected {" or ".join(LANGUAGES)}')
+
+
+def check_role(actor: Actor, role: str) -> None:
+    """Nobody makes somebody more than they are. Raises `BadValue`, `NotAllowed`."""
     if role not in ROLES:
         raise BadValue(f'"{role}" is no role; expected {", ".join(ROLES)}')
-    if ROLES.index(role) > ROLES.index(change.actor.role):
-        raise NotAllowed(f"{change.actor.name} ({change.actor.role}) may not make somebody {role}")
+    if ROLES.index(role) > ROLES.index(actor.role):
+        raise NotAllowed(f"{actor.name} ({actor.role}) may not make somebody {role}")

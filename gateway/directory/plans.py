@@ -43,12 +43,26 @@ def check_aliases(change: Change, owner: Row[Any], box: Row[Any]) -> None:
     _check(change, owner, "aliases", f"aliases of {box.address}", _number_of(address).where(present))
 
 
+def check_message_bytes(owner: Row[Any], box: Row[Any], wanted: int) -> None:
+    """`wanted`: the mailbox's own limit. Without one the plan's counts."""
+    limit = owner.plan_message_bytes
+    if limit is not None and wanted > limit:
+        raise OverPlan(f"largest message of {box.address}, {wanted} bytes", limit, box.max_message_bytes or limit,
+                       owner.name, "message-bytes", wanted)  # fmt: skip
+
+
+def limit_of(owner: Row[Any], setting: str) -> int | None:
+    """The plan's limit by the name it has on the command line; None: unlimited."""
+    limit: int | None = owner._mapping[f"plan_{setting.replace('-', '_')}"]
+    return limit
+
+
 def _number_of(table: Any) -> Select[Any]:
     return select(func.count()).select_from(table)
 
 
 def _check(change: Change, owner: Row[Any], setting: str, what: str, query: Select[Any]) -> None:
-    limit = owner._mapping[f"plan_{setting.replace('-', '_')}"]
+    limit = limit_of(owner, setting)
     if limit is None:
         return
     present = change.count(query)

@@ -74,6 +74,11 @@ class DirectoryService:
         return self.hosts(address.domain) or self._static.has_mailbox(address)
 
     @property
+    def smallest_message_limit(self) -> int | None:
+        """No mailbox has a stricter limit on messages than this many octets; None: none has any."""
+        return self._domains.smallest_limit
+
+    @property
     def has_answers(self) -> bool:
         """Whether any mailbox has an out-of-office text, so that it is worth asking."""
         return self._domains.has_answers

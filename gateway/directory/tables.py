@@ -92,6 +92,7 @@ person = Table(
     Column("created_at", Float, nullable=False),
     Column("deactivated_at", Float),
     Index(None, "context_id"),
+    Index(None, "deputy_id"),
     Index(
         "uq_person_context_id_extension",
         "context_id",
@@ -220,4 +221,19 @@ directory_version = Table(
     metadata,
     Column("kind", Text, primary_key=True),
     Column("number", Integer, nullable=False),
+)
+
+# An import that is written in chunks: whoever finds one that is not finished and not touched any more takes it back.
+directory_import = Table(
+    "directory_import",
+    metadata,
+    Column("id", Text, primary_key=True, doc="ids of its rows are this, - and the row's number"),
+    Column("noun", Text, nullable=False, doc="person, mailbox"),
+    Column("actor", Text, nullable=False),
+    Column("state", Text, nullable=False, doc="writing, done, undoing, undone"),
+    Column("planned", Integer, nullable=False, doc="rows"),
+    Column("written", Integer, nullable=False, server_default="0", doc="rows"),
+    Column("started_at", Float, nullable=False),
+    Column("touched_at", Float, nullable=False),
+    Index(None, "state"),
 )

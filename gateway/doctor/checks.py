@@ -13,10 +13,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gateway.app import Gateway
-from gateway.checking import check_store_files
 from gateway.config.addresses import is_loopback, parse_socket_address
 from gateway.config.listener import ListenerConfig
 from gateway.config.models import Config
@@ -31,12 +29,10 @@ from gateway.doctor.findings import Finding as Finding
 from gateway.doctor.findings import Found, failed, ok, warning
 from gateway.doctor.postfix import postfix_findings
 from gateway.doctor.socketmap import socketmap_findings
+from gateway.doctor.store import store_findings
 from gateway.doctor.web import web_findings
 from gateway.errors import StartupError, StellwerkError
 from gateway.mail.envelope import BEHIND_A_MAIL_SERVER
-from gateway.store.group import Write
-from gateway.store.store import Store
-from gateway.store.upgrade import status as store_status
 from gateway.supervisor.account import account_of_workers
 from gateway.supervisor.holders import holders_of
 from gateway.supervisor.state import running
@@ -46,7 +42,6 @@ _ROOM_FOR_OUR_HEADERS = 65_536
 _FIRST_HUMAN_UID, _LAST_HUMAN_UID = 1000, 60_000  # login.defs(5), UID_MIN and UID_MAX
 _NO_LOGIN = ("nologin", "false")
 _BUILT_AFTER = 1_760_000_000  # POSIX seconds; a clock before this was never set
-_MANY_SQLITE_WORKERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,41 +144,8 @@ async def _space(installation: Installation) -> AsyncIterator[Found]:
 
 
 async def _store(installation: Installation) -> AsyncIterator[Found]:
-    config = installation.config
-    if config.store.url.startswith("sqlite") and config.server.workers > _MANY_SQLITE_WORKERS:
-        yield warning(
-            f"{config.server.workers} workers share one SQLite file and wait for each other; "
-            "set server.workers to 1, or use PostgreSQL"
-        )
-    check_store_files(config.store.url)
-    statuses = await asyncio.to_thread(store_status, config.store.url, installation.gateway.owners())
-    if all(owner.current is None for owner in statuses):
-        yield warning("the store is empty; the first `stellwerk serve` makes its tables")
-        return
-    for owner in statuses:
-        if owner.unknown:
-            yield failed(
-                f"tables of {owner.owner} have revision {owner.current}, which this version does not know; "
-                "install the version that made them"
-            )
-        elif not owner.ready:
-            what = f"tables of {owner.owner} need {len(owner.pending)} migrations"
-            if config.store.auto_upgrade:
-                yield warning(f"{what}; the next start runs them (store.auto_upgrade)")
-            else:
-                yield failed(f"{what}; run: stellwerk db upgrade")
-    if all(owner.ready for owner in statuses):
-        store = Store.open(config.store.url, busy_timeout_seconds=config.store.busy_timeout_seconds)
-        try:
-            await store.write([Write(_write_nothing, None)])
-        finally:
-            await asyncio.to_thread(store.close)
-        yield ok("the store has the right revisions and can be written")
-
-
-def _write_nothing(connection: Any, payloads: Sequence[Any]) -> Sequence[Any]:
-    """An empty transaction: it takes the writer's lock and commits, which a read-only or locked database refuses."""
-    return [None] * len(payloads)
+    async for found in store_findings(installation.config, installation.gateway.owners()):
+        yield found
 
 
 async def _listeners(installation: Installation) -> AsyncIterator[Found]:

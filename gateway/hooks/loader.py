@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 from collections.abc import Iterable, Mapping
@@ -130,7 +131,8 @@ def _settings(name: str, cls: type[Plugin[Any]], config: Config) -> tuple[Any, P
     policy = PluginPolicyConfig.model_construct()
     try:
         own = cls.config_model.model_validate(
-            {key: value for key, value in table.items() if key not in shared},
+            # A setting of the type Any or dict would else be the configuration's own object.
+            copy.deepcopy({key: value for key, value in table.items() if key not in shared}),
             context={"listeners": [listener.name for listener in config.listeners]},
         )
     except ValidationError as error:

@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from inspect import isawaitable
 from pathlib import Path
@@ -20,7 +21,8 @@ from typing import Any
 from gateway.hooks.policy import Policy
 from gateway.hooks.registry import Accept
 from gateway.mail.edits import AddHeader, RemoveHeader, ReplaceHeader
-from gateway.mail.message import Tag, TagValue
+from gateway.mail.envelope import Identity
+from gateway.mail.message import Tag, TagValue, asking
 from gateway.mail.reply import Reply
 from gateway.routing.effects import Done, Job, Record, Retry
 from gateway.routing.plan import DeliveryPlan
@@ -36,6 +38,7 @@ Note = Callable[[Mapping[str, TagValue]], None]
 _EFFECTS: tuple[type, ...] = (AddHeader, ReplaceHeader, RemoveHeader, Record, Job, Tag)
 _ANSWERS: dict[str, tuple[type, ...]] = {
     "smtp_connect": (Reply, Tag),
+    "smtp_auth": (Identity, Reply),
     "smtp_mail": (Reply, Tag),
     "smtp_rcpt_check": (Reply, Tag),
     "smtp_rcpt_claim": (Accept, Reply),
@@ -228,6 +231,7 @@ class _Failed(Exception):
 async def _guarded(call: Call, arguments: Mapping[str, Any]) -> Any:
     """The plugin's raw answer, iterables materialised. Whatever it raises, `_Failed` comes out."""
     wanted = {name: arguments[name] for name in call.arguments}
+    asking.set(call.plugin)
     try:
         if call.pool is not None:
             return await _in_its_pool(call, call.pool, wanted)
@@ -245,6 +249,8 @@ async def _guarded(call: Call, arguments: Mapping[str, Any]) -> Any:
         raise
     except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, SystemExit too: the process lives on
         raise _Failed(_where(error, call)) from None
+    finally:
+        asking.set("")
 
 
 async def _in_the_loop(call: Call, wanted: Mapping[str, Any]) -> Any:
@@ -262,7 +268,7 @@ async def _in_the_loop(call: Call, wanted: Mapping[str, Any]) -> Any:
 
 async def _in_its_pool(call: Call, pool: ThreadPoolExecutor, wanted: Mapping[str, Any]) -> Any:
     loop = asyncio.get_running_loop()
-    answer, error = await _in_time(call, loop.run_in_executor(pool, _caught, call, wanted))
+    answer, error = await _in_time(call, loop.run_in_executor(pool, copy_context().run, _caught, call, wanted))
     if error is not None:
         raise error
     return answer

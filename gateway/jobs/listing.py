@@ -9,6 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, case, delete, func, select, update
 from sqlalchemy.engine import Row
 
+from gateway.jobs.outbox import RESTORED
 from gateway.store.schema import job as job_table
 from gateway.store.store import Store, Write
 
@@ -100,10 +101,24 @@ def _try_again(connection: Connection, payloads: Sequence[Again], /) -> Sequence
         connection.execute(
             update(job_table)
             .where(*_free(asked))
-            .values(state="due", due_at=asked.now, created_at=asked.now, attempts=0)
+            .values(state="due", due_at=asked.now, created_at=asked.now, attempts=0, key=_own_key(connection, asked.id))
         ).rowcount
         for asked in payloads
     ]
+
+
+def _own_key(connection: Connection, job_id: str) -> str | None:
+    """The job's key without what a restore put behind it, unless the same job came again meanwhile."""
+    found = connection.execute(
+        select(job_table.c.owner, job_table.c.kind, job_table.c.key).where(job_table.c.id == job_id)
+    ).one_or_none()
+    if found is None or found.key is None or RESTORED not in found.key:
+        return None if found is None else found.key
+    own: str = found.key.rpartition(RESTORED)[0]
+    taken = select(job_table.c.id).where(
+        job_table.c.owner == found.owner, job_table.c.kind == found.kind, job_table.c.key == own
+    )
+    return str(found.key) if connection.execute(taken).first() else own
 
 
 def _drop(connection: Connection, payloads: Sequence[Again], /) -> Sequence[int]:

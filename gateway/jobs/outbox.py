@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select, update
 
 from gateway.routing.effects import Job
+from gateway.store.engine import hold
 from gateway.store.schema import job as job_table
 from gateway.store.store import Write, insert
 
@@ -18,6 +19,9 @@ SEND_MAIL = "send_mail"
 RETRY_SECONDS = (60.0, 300.0, 900.0, 3600.0)
 GIVE_UP_SECONDS = 5 * 86_400.0
 PURGED_AT_ONCE = 1000
+RESTORED = " (restored "
+"""Stands behind the key of a job that came out of a backup, before the epoch: nobody knows whether it has run, so it
+must not keep out the same job of mail that comes again. A retry gives it its own key back."""
 _insert = insert(job_table, "ignore")
 
 
@@ -144,6 +148,7 @@ def purge(connection: Connection, payloads: Sequence[float], /) -> Sequence[int]
 
 
 def _purge_one(connection: Connection, before: float) -> int:
+    hold(connection, ["purge"])
     done = select(job_table.c.id).where(job_table.c.state == "done", job_table.c.due_at < before).limit(PURGED_AT_ONCE)
     return connection.execute(delete(job_table).where(job_table.c.id.in_(done))).rowcount
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from gateway.errors import SpoolUnavailable
 from gateway.mail.digest import ContentDigest
+from gateway.mail.spool import NO_SPACE, spool_problem
 
 CHUNK = 256 * 1024
 MAX_HEADER_BLOCK = 1024 * 1024
@@ -23,7 +24,7 @@ _END_OF_HEADER = b"\r\n\r\n"
 
 
 class Body(ABC):
-    """A finished message body. Subclasses differ in where the bytes are."""
+    """A finished message body, read only: plugins share it. Subclasses differ in where the bytes are."""
 
     sha256: bytes
     """Digest of all its bytes; on a `proxy` listener without the topmost Received field (`ContentDigest`)."""
@@ -32,6 +33,9 @@ class Body(ABC):
 
     Said by the decoder that looked at every octet, and by nobody else. False promises nothing.
     """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a message's body is read only: {name} cannot be set")
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -43,9 +47,6 @@ class Body(ABC):
     def read_at_once(self, start: int, end: int) -> bytes | bytearray | None:
         """For an event loop: as much of `read` as needs no waiting for a disk. None where that is nothing, or fails."""
         return self.read(start, end)
-
-    def close(self) -> None:  # noqa: B027 - memory has nothing to give back
-        """Give the storage back. Reading afterwards is an error for a spilled body."""
 
     def chunks(self, size: int = CHUNK, start: int = 0) -> Iterator[bytes]:
         """The bytes from `start` on, in pieces of at most `size`."""
@@ -90,10 +91,14 @@ class Body(ABC):
 class MemoryBody(Body):
     """A body held as one bytes object."""
 
+    _data: bytes
+
     def __init__(self, data: bytes, sha256: bytes | None = None, *, is_plain: bool = False) -> None:
-        self._data = data
-        self.is_plain = is_plain
-        self.sha256 = hashlib.sha256(data).digest() if sha256 is None else sha256
+        vars(self).update(
+            _data=data,
+            is_plain=is_plain,
+            sha256=hashlib.sha256(data).digest() if sha256 is None else sha256,
+        )
 
     def __len__(self) -> int:
         return len(self._data)
@@ -108,13 +113,13 @@ class MemoryBody(Body):
 
 
 class FileBody(Body):
-    """A body in a file that only this object's descriptor still reaches."""
+    """A body in a file that only this object's descriptor still reaches; the storage goes back with the object."""
+
+    _descriptor: int
+    _length: int
 
     def __init__(self, descriptor: int, length: int, sha256: bytes, *, is_plain: bool = False) -> None:
-        self._descriptor = descriptor
-        self._length = length
-        self.sha256 = sha256
-        self.is_plain = is_plain
+        vars(self).update(_descriptor=descriptor, _length=length, sha256=sha256, is_plain=is_plain)
 
     def __len__(self) -> int:
         return self._length
@@ -131,13 +136,8 @@ class FileBody(Body):
         del data[found:]
         return data or None
 
-    def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
     def __del__(self) -> None:
-        self.close()
+        os.close(self._descriptor)
 
 
 class BodyWriter:
@@ -182,7 +182,7 @@ class BodyWriter:
             self._parts.clear()
         except OSError as error:
             self.discard()
-            raise SpoolUnavailable(f"{self._spool}: {error.strerror}") from error
+            raise SpoolUnavailable(spool_problem(self._spool, error), is_full=error.errno in NO_SPACE) from error
 
     def finish(self, *, is_plain: bool = False) -> Body:
         """The body; `is_plain` as whoever decoded it says."""

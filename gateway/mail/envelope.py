@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from gateway.mail.address import Address
 
 Protocol = Literal["smtp", "lmtp"]
-Role = Literal["inbound", "filter", "proxy"]
+Role = Literal["inbound", "filter", "proxy", "submission"]
 BEHIND_A_MAIL_SERVER: frozenset[Role] = frozenset({"filter", "proxy"})
 """Roles whose clients are mail servers of our own, and nobody else: they may bring mail for every domain."""
 Direction = Literal["inbound", "outbound"]
@@ -35,13 +37,39 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a client says at AUTH: `user` is what it called itself. The password is in no text that is made of this."""
+
+    mechanism: str
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A person who has logged in, with the `address` they log in with.
+
+    A plugin need only give the address: the rest is completed from the directory, which must know the person.
+    `credential_version` is that of the directory at login; when it grows, the session may send nothing more.
+    """
+
+    address: Address
+    person_id: str = ""
+    name: str = ""
+    context: str = ""
+    organisation: str = ""
+    credential_version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One connection as the hooks see it. `peer` is its other end, `client` whom the mail is from.
 
     `peer` is the socket's other end; behind a load balancer (PROXY protocol) the balancer's client, and `proxy` the
     address of the balancer. `destination` is the address that a client elsewhere connected to, where that was told.
     `trusted`: the client is one of `trusted_peers`. `tls` is the version of TLS, "TLSv1.3", empty without; `cipher` the
-    suite by its OpenSSL name.
+    suite by its OpenSSL name. `identity` is who has logged in, on submission listeners. `hides_client`: nobody further
+    on is told where the mail came from.
     """
 
     id: str
@@ -58,8 +86,18 @@ class Session:
     cipher: str = ""
     proxy: str = ""
     destination: str = ""
-    tags: dict[str, str | int | bool] = field(default_factory=dict, repr=False, compare=False)
-    """What `smtp_connect` said; every transaction of the connection begins with it. For the core to write."""
+    identity: Identity | None = None
+    hides_client: bool = False
+    tags: Mapping[str, str | int | bool] = field(
+        default_factory=lambda: MappingProxyType({}), repr=False, compare=False
+    )
+    """What `smtp_connect` said; every transaction of the connection begins with it."""
+
+
+def tag_session(session: Session, tags: Mapping[str, str | int | bool]) -> None:
+    """For the core: what hooks said of the connection. Nobody who has the session can write it by what they see."""
+    if tags:
+        object.__setattr__(session, "tags", MappingProxyType({**session.tags, **tags}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,14 @@ class Field:
         return self if len(self.raw) <= octets else replace(self, raw=self.raw[:octets])
 
 
+@dataclass(frozen=True, slots=True)
+class HeaderText:
+    """What a reader sees in a field. Not `is_whole`: more of it was not looked at, and may say anything."""
+
+    text: str
+    is_whole: bool = True
+
+
 class Headers:
     """All fields of a header block, in order. Lines that are no field are kept in place and not listed."""
 
@@ -77,11 +85,16 @@ class Headers:
 
         At most `most` octets of all those fields together are looked at; a header may be a megabyte long.
         """
-        found: list[str] = []
+        return [piece.text for piece in self.pieces(name, most) if piece.is_whole or piece.text]
+
+    def pieces(self, name: str, most: int = MAX_TEXT_OCTETS) -> list[HeaderText]:
+        """The same for who must know whether a text is all there: one for every field, empty for what comes behind."""
+        found: list[HeaderText] = []
         for field in self.all(name):
-            if most <= 0:
-                break
-            found.append(decode_words(field.cut(most).value))
+            if len(field.raw) <= most:
+                found.append(HeaderText(decode_words(field.value)))
+            else:
+                found.append(HeaderText(decode_words(_without_half_a_word(field.cut(max(most, 0)).value)), False))
             most -= len(field.raw)
         return found
 
@@ -95,3 +108,9 @@ class Headers:
             tags = dict(tag.partition("=")[::2] for tag in re.sub(r"\s+", "", signature.value).split(";"))
             names.update(name.lower() for name in tags.get("h", "").split(":") if name)
         return frozenset(names)
+
+
+def _without_half_a_word(text: str) -> str:
+    """`text` without an encoded word (RFC 2047) at its end, where it was cut: half of one reads as gibberish."""
+    front, space, last = text.rpartition(" ")
+    return front + space if last.startswith("=?") else text

@@ -97,6 +97,22 @@ TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "too many recipients, send the rest in
 
 TOO_MUCH_MAIL = Reply(450, "4.7.1", "too much mail from your address in a short time, try again later")
 
+# Logging in (RFC 4954) and what may be sent then
+LOGGED_IN = Reply(235, "2.7.0", "logged in")
+AUTHENTICATION_NEEDED = Reply(530, "5.7.0", "log in first (AUTH)")
+BAD_CREDENTIALS = Reply(535, "5.7.8", "user name or password is wrong")
+ENCRYPTION_NEEDED = Reply(538, "5.7.11", "AUTH needs encryption: begin TLS first")
+UNKNOWN_MECHANISM = Reply(504, "5.5.4", "AUTH knows PLAIN and LOGIN")
+AUTH_CANCELLED = Reply(501, "5.7.0", "AUTH cancelled")
+BAD_AUTH_RESPONSE = Reply(501, "5.5.2", "cannot read this answer to AUTH")
+AUTH_LINE_TOO_LONG = Reply(500, "5.5.6", "the answer to AUTH is too long")
+CANNOT_CHECK_LOGIN = Reply(454, "4.7.0", "logins cannot be checked now, try again later")
+TOO_MANY_FAILED_LOGINS = Reply(454, "4.7.0", "too many failed logins from your address, try again later")
+FAILED_TOO_OFTEN = Reply(421, "4.7.0", "too many failed logins")
+LOGIN_ENDED = Reply(421, "4.7.0", "your login does not hold any more, log in again")
+NOT_YOUR_ADDRESS = Reply(553, "5.7.1", "you may not send from this address")
+BAD_FROM = Reply(550, "5.6.0", "the From field of the message cannot be read")
+
 # Recipients and senders
 UNKNOWN_USER = Reply(550, "5.1.1", "no such mailbox here")
 MAILBOX_DISABLED = Reply(550, "5.2.1", "this mailbox does not take mail")
@@ -119,6 +135,7 @@ BARE_NEWLINE = Reply(550, "5.6.0", "bare CR, LF or NUL in the message")
 LINE_TOO_LONG = Reply(500, "5.6.0", "a line of the message is too long")
 
 # Trouble on our side or at the next hop: never the sender's fault
+SPOOL_DOWN = Reply(451, "4.3.0", "the message cannot be kept here for now, try again later")
 STORE_DOWN = Reply(451, "4.3.0", "the store is not available, try again later")
 PLUGIN_FAILED = Reply(451, "4.3.0", "local processing failed, try again later")
 STILL_BEING_DELIVERED = Reply(451, "4.3.0", "still being delivered, try again later")

@@ -41,11 +41,17 @@ class Stamp:
         self._hostname = hostname
         self._secret = secret
 
+    def message_id(self, transaction_id: str) -> str:
+        """What a message gets that has no Message-ID."""
+        return f"<{transaction_id}@{self._hostname}>"
+
     def received_line(self, transaction_id: str, session: Session, envelope: Envelope, at: float) -> str:
         """The Received field of this hop, without its final CRLF. Names the recipient only when there is one."""
         client = session.client
         helo = _word(client.helo or session.helo) or "unknown"
         host = " ".join(part for part in (_word(client.name), _address_literal(client.address)) if part)
+        if session.hides_client:
+            helo, host = "client", "hidden"
         recipient = f"\r\n\tfor <{envelope.recipients[0].address}>" if len(envelope.recipients) == 1 else ""
         return (
             f"Received: from {helo} ({host})\r\n"
@@ -53,12 +59,15 @@ class Stamp:
             f"{recipient};\r\n\t{_date(int(at))}"
         )
 
-    def inspect(self, header_block: bytes, listener: str) -> Inspection:
-        """Look for loops and for fields that only we may write; `edits` removes the forged ones and adds our stamp."""
+    def inspect(self, header_block: bytes, listener: str, new_message_id: str = "") -> Inspection:
+        """Look for loops and for fields that only we may write; `edits` removes the forged ones and adds our stamp.
+
+        `new_message_id` is what the message gets if it has no Message-ID.
+        """
         lower = header_block.lower()
         received = lower.count(b"\nreceived:") + lower.startswith(b"received:")
         ours = b"x-stellwerk-" in lower or (b"authentication-results" in lower and self._may_be_named_in(lower))
-        message_id = _message_id(header_block, lower)
+        message_id = _message_id(header_block, lower) or new_message_id.encode()
         mark = [listener, self._digest(listener, message_id)]
         stamp = f"{LOOP_FIELD}: {' '.join(mark)}"
         if not ours:
@@ -117,14 +126,14 @@ def _address_literal(address: str) -> str:
 
 
 def _protocol(session: Session, envelope: Envelope) -> str:
-    """RFC 3848 and RFC 6531 4.3."""
+    """RFC 3848 and RFC 6531 4.3. That somebody has logged in is told, not who."""
     if session.protocol == "lmtp":
         name = "UTF8LMTP" if envelope.parameters.smtputf8 else "LMTP"
     elif not session.esmtp:
         return "SMTP"
     else:
         name = "UTF8SMTP" if envelope.parameters.smtputf8 else "ESMTP"
-    return f"{name}S" if session.tls else name
+    return f"{name}{'S' if session.tls else ''}{'A' if session.identity else ''}"
 
 
 def _tls(session: Session) -> str:

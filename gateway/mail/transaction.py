@@ -1,4 +1,4 @@
-"""A mail transaction while its commands arrive: grown by the core only, read by the hooks."""
+"""A mail transaction while its commands arrive: grown by the core only, read by the hooks through `SeenTransaction`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.mail.message import TagValue
 
 
 class Transaction:
-    """MAIL to end of data. Hooks see the accepted recipients so far and the tags that hooks before them set."""
+    """MAIL to end of data. Hooks get `seen`: the accepted recipients so far and the tags that hooks before them set."""
 
     __slots__ = (
         "_keys",
@@ -62,6 +62,11 @@ class Transaction:
     def tags(self) -> Mapping[str, TagValue]:
         return MappingProxyType(self._tags)
 
+    @property
+    def seen(self) -> SeenTransaction:
+        """What hooks are given."""
+        return SeenTransaction(self)
+
     def envelope(self) -> Envelope:
         """The envelope as it stands now."""
         return Envelope(self.sender, self.recipients, self.parameters)
@@ -78,3 +83,51 @@ class Transaction:
     def tag(self, tags: Mapping[str, TagValue]) -> None:
         """For the core: notes what hooks returned."""
         self._tags.update(tags)
+
+
+class SeenTransaction:
+    """A transaction as the `smtp_rcpt_...` hooks see it: always as it stands now, and read only."""
+
+    __slots__ = ("_transaction",)
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    @property
+    def id(self) -> str:
+        return self._transaction.id
+
+    @property
+    def session(self) -> Session:
+        return self._transaction.session
+
+    @property
+    def sender(self) -> Address | None:
+        """None is the null sender `<>`."""
+        return self._transaction.sender
+
+    @property
+    def parameters(self) -> MailParameters:
+        return self._transaction.parameters
+
+    @property
+    def recipients(self) -> tuple[Recipient, ...]:
+        """The accepted recipients, in the order of their RCPT, each address once."""
+        return self._transaction.recipients
+
+    @property
+    def recipient_count(self) -> int:
+        return self._transaction.recipient_count
+
+    @property
+    def tags(self) -> Mapping[str, TagValue]:
+        """Tags of the hooks before, as `<plugin>.<name>`."""
+        return self._transaction.tags
+
+    def envelope(self) -> Envelope:
+        """The envelope as it stands now."""
+        return self._transaction.envelope()
+
+    def has(self, recipient: Recipient) -> bool:
+        """Whether this address was accepted before."""
+        return self._transaction.has(recipient)

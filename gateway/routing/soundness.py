@@ -42,6 +42,9 @@ def flaw_of_plan(plan: DeliveryPlan, message: Message, next_hops: Collection[str
     whole header fields only.
     """
     try:
+        parts = (plan.recipients, plan.records, plan.jobs, *(each.steps for each in plan.recipients))
+        if not all(isinstance(part, tuple) for part in parts):
+            return "recipients, steps, records and jobs of a plan are tuples, so that no plugin can change them"
         planned = sorted((each.original for each in plan.recipients), key=_key)
         if planned != sorted(message.envelope.recipients, key=_key):
             return "the plan's recipients are not those that were accepted"

@@ -7,8 +7,8 @@ import math
 from collections import Counter
 
 from gateway.config.listener import ListenerConfig
+from gateway.mail.networks import client_key, network_key
 from gateway.mail.reply import TOO_MANY_CONNECTIONS, Reply
-from gateway.smtp.networks import client_key, network_key
 from gateway.smtp.rates import Rates
 
 log = logging.getLogger(__name__)

@@ -100,7 +100,7 @@ class ChunkTransfer(MessageTransfer):
         outcome = intake.finish()
         assert isinstance(outcome, Reply)
         self._transaction = None
-        reply = self.service.pipeline.refused(transaction, outcome, intake.size)
+        reply = self._turned_down(transaction, outcome, intake)
         pace = self._pace
         self._end_transaction()
         self._pace, self._chunks_refused = pace, True

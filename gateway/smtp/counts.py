@@ -7,7 +7,9 @@ from collections import Counter
 
 from gateway.logs import tell
 from gateway.mail.reply import (
+    FAILED_TOO_OFTEN,
     INTERNAL_ERROR,
+    LOGIN_ENDED,
     NOT_A_MAIL_CLIENT,
     NOT_ALLOWED_HERE,
     SHUTTING_DOWN,
@@ -22,7 +24,9 @@ from gateway.metrics.snapshot import Snapshot
 log = logging.getLogger(__name__)
 
 _REASONS = {
+    FAILED_TOO_OFTEN: "failed_logins",
     INTERNAL_ERROR: "error",
+    LOGIN_ENDED: "login_ended",
     NOT_ALLOWED_HERE: "not_trusted",
     NOT_A_MAIL_CLIENT: "no_mail_client",
     SHUTTING_DOWN: "shutting_down",

@@ -9,7 +9,8 @@ from pathlib import Path
 from gateway.errors import SpoolUnavailable
 from gateway.mail.body import Body, BodyWriter
 from gateway.mail.data import ChunkDecoder, DataDecoder, MessageDecoder
-from gateway.mail.reply import BARE_NEWLINE, DISK_FULL, LINE_TOO_LONG, TOO_BIG, Reply
+from gateway.mail.reply import BARE_NEWLINE, DISK_FULL, LINE_TOO_LONG, SPOOL_DOWN, TOO_BIG, Reply
+from gateway.smtp.spool import SpoolWatch
 
 SPILL_PIECE = 512 * 1024  # fewer, larger writes: each costs a hand-over to a thread
 
@@ -29,6 +30,7 @@ class MessageIntake:
         max_line_bytes: int,
         normalise: bool,
         threads: Executor,
+        watch: SpoolWatch,
         chunked: bool = False,
         skip_received: bool = False,
     ) -> None:
@@ -38,6 +40,8 @@ class MessageIntake:
         self._max_bytes = max_bytes
         self._normalise = normalise
         self._threads = threads
+        self._watch = watch
+        self._trouble = ""
         self._backlog: list[bytes] = []
         self._backlog_bytes = 0
         self._refusal: Reply | None = None
@@ -89,8 +93,12 @@ class MessageIntake:
         backlog, self._backlog, self._backlog_bytes = self._backlog, [], 0
         try:
             await asyncio.get_running_loop().run_in_executor(self._threads, self._write, backlog)
-        except SpoolUnavailable:
-            self._refuse(DISK_FULL)
+        except SpoolUnavailable as error:
+            self._trouble = str(error)
+            self._watch.failed(self._trouble)
+            self._refuse(DISK_FULL if error.is_full else SPOOL_DOWN)
+        else:
+            self._watch.works()
 
     def _write(self, backlog: list[bytes]) -> None:
         for content in backlog:
@@ -116,7 +124,9 @@ class MessageIntake:
 
     @property
     def event(self) -> dict[str, object] | None:
-        """What the trace should tell: the strays that were replaced."""
+        """What the trace should tell: why the spool took nothing, or the strays that were replaced."""
+        if self._trouble:
+            return {"event": "spool", "error": self._trouble}
         decoder = self._decoder
         if not self._normalise or not decoder.has_strays:
             return None

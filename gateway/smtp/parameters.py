@@ -50,14 +50,14 @@ def read_helo(argument: str) -> str:
     return argument
 
 
-def read_mail(argument: str, *, proxied: bool = False) -> tuple[Address | None, MailParameters]:
+def read_mail(argument: str, *, ignores_auth: bool = False) -> tuple[Address | None, MailParameters]:
     """`FROM:<path> parameters` as the sender (None is the null sender) and its parameters. Raises `ArgumentError`.
 
-    `proxied`: the argument was said to the mail server in front of us, which has checked it against what it offers
-    itself, and is passed on as it was. Parameters that only that server acts on are accepted then.
+    `ignores_auth`: AUTH=... is accepted and means nothing (RFC 4954 5). Where people log in it is said by programs that
+    relay for others, and nobody is trusted for that here; on proxy listeners it was said to the mail server in front.
     """
     path, words = _path_and_parameters(argument, "FROM:", BAD_SENDER_ADDRESS)
-    parameters = _mail_parameters(words, _PROXIED if proxied else frozenset()) if words else _NO_PARAMETERS
+    parameters = _mail_parameters(words, _AUTH if ignores_auth else frozenset()) if words else _NO_PARAMETERS
     if not path:
         return None, parameters
     if not parameters.smtputf8 and not path.isascii():
@@ -99,7 +99,7 @@ def _path_and_parameters(argument: str, keyword: str, malformed: Reply) -> tuple
 
 
 _NO_PARAMETERS = MailParameters()
-_PROXIED = frozenset({"AUTH"})  # RFC 4954 5: with whom the mail began, which concerns the server that has the login
+_AUTH = frozenset({"AUTH"})
 
 
 def _mail_parameters(words: list[str], ignored: frozenset[str]) -> MailParameters:

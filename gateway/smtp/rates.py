@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.config.listener import ListenerConfig
+from gateway.mail.networks import client_key
 from gateway.mail.reply import TOO_MANY_CONNECTIONS, TOO_MUCH_MAIL, Reply
-from gateway.smtp.networks import client_key
 
 log = logging.getLogger(__name__)
 

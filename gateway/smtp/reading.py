@@ -14,7 +14,7 @@ HIGH_WATER = 256 * 1024  # above this the transport stops reading until somebody
 
 
 class LineTooLongError(Exception):
-    """A command line was longer than `MAX_LINE`. It was skipped to its end: the next line is a command again."""
+    """A line was longer than it may be. It was skipped to its end: the next line is a command again."""
 
 
 class EndlessLineError(Exception):
@@ -104,10 +104,10 @@ class Incoming:
         self._waiter = self._loop.create_future()
         return self._waiter
 
-    def take_line(self) -> bytes | None:
+    def take_line(self, most: int = MAX_LINE) -> bytes | None:
         """The next line with its line feed, or None while it is incomplete.
 
-        Raises `LineTooLongError` once for each line that is too long, and `EndlessLineError`.
+        Raises `LineTooLongError` once for each line that is longer than `most`, and `EndlessLineError`.
         """
         while self.buffered:
             head, start = self._head, self._position
@@ -116,12 +116,12 @@ class Incoming:
                 line = head[start:end]
                 self._position = end
                 self.buffered -= len(line)
-                if self._overlong or len(line) > MAX_LINE:
+                if self._overlong or len(line) > most:
                     self._overlong = 0
                     raise LineTooLongError
                 return line
             partial = len(head) - start
-            if self._overlong or partial > MAX_LINE:
+            if self._overlong or partial > most:
                 self._overlong += partial
                 self.buffered -= partial
                 self._head, self._position = b"", 0

@@ -18,6 +18,7 @@ from typing import ClassVar
 
 from gateway.mail.envelope import BEHIND_A_MAIL_SERVER, Client, Recipient
 from gateway.mail.reply import (
+    AUTHENTICATION_NEEDED,
     BAD_ARGUMENT,
     BAD_SEQUENCE,
     CANNOT_VERIFY,
@@ -45,7 +46,7 @@ from gateway.mail.reply import (
     Reply,
 )
 from gateway.mail.transaction import Transaction
-from gateway.smtp.chunking import ChunkTransfer
+from gateway.smtp.auth import LoginDialogue
 from gateway.smtp.connection import ClientGoneError, GoodbyeError, wire
 from gateway.smtp.conversation import MAX_COMMAND
 from gateway.smtp.parameters import ArgumentError, read_helo, read_mail, read_rcpt
@@ -57,21 +58,22 @@ from gateway.smtp.xforward import forwarded_client, read_xforward
 
 log = logging.getLogger(__name__)
 
-_LONG_COMMANDS = frozenset((b"MAIL", b"RCPT", b"XFORWARD", b"XCLIENT"))  # their parameters take up to reading.MAX_LINE
+# Their parameters take up to reading.MAX_LINE.
+_LONG_COMMANDS = frozenset((b"MAIL", b"RCPT", b"XFORWARD", b"XCLIENT", b"AUTH"))
 _TURN = 64  # commands of one client, pipelined, before the others get theirs
 _FAREWELL_SECONDS = 1.0  # for the client's QUIT after the reply to its last message, when the server stops
 # What every transaction is told.
 _SENDER_OK, _RECIPIENT_OK = wire(SENDER_OK), wire(RECIPIENT_OK)
 # RFC 3207 4, and what changes nothing.
-_BEFORE_TLS = frozenset({"EHLO", "HELO", "LHLO", "NOOP", "RSET", "QUIT", "STARTTLS", "unoffered"})
+_BEFORE_TLS = frozenset({"EHLO", "HELO", "LHLO", "NOOP", "RSET", "QUIT", "STARTTLS", "AUTH", "unoffered"})
 # What speaks HTTP, TLS or SSH, or sends us the header of a web request or of a proxy, is no mail client.
 _FOREIGN = re.compile(rb"(?:GET|POST|HEAD|PUT|OPTIONS|CONNECT|PRI|PROXY)\Z|SSH-|[A-Z][A-Z0-9-]*:\Z|[^\t\r\n\x20-\x7e]")
 
 
-class SmtpServer(ChunkTransfer):
+class SmtpServer(LoginDialogue):
     """One SMTP conversation. `serving` makes it, connects it and awaits `converse`."""
 
-    # Explicit, since aiosmtpd's class brings verbs (AUTH) that this server does not offer.
+    # Explicit, since aiosmtpd's class brings verbs that this server does not offer.
     verbs: ClassVar[dict[bytes, str]] = {
         name.encode(): f"smtp_{name}"
         for name in (
@@ -198,7 +200,9 @@ class SmtpServer(ChunkTransfer):
 
     async def smtp_EHLO(self, argument: str) -> None:
         self._hello(argument, esmtp=True)
-        self._out.append(self.service.ehlo_reply(self.tls is not None, self._peer_trusted, self._may_xclient))
+        encrypted = self.tls is not None
+        auth = self.service.takes_logins(encrypted)
+        self._out.append(self.service.ehlo_reply(encrypted, self._peer_trusted, self._may_xclient, auth))
 
     async def smtp_HELO(self, argument: str) -> None:
         self._hello(argument, esmtp=False)
@@ -229,9 +233,6 @@ class SmtpServer(ChunkTransfer):
 
     async def smtp_QUIT(self, argument: str) -> None:
         raise GoodbyeError(GOODBYE)
-
-    async def smtp_AUTH(self, argument: str) -> None:
-        self._refuse(BAD_SEQUENCE.says("AUTH is not offered here"))
 
     async def smtp_unoffered(self, argument: str) -> None:
         self._refuse(NOT_IMPLEMENTED)
@@ -294,10 +295,16 @@ class SmtpServer(ChunkTransfer):
         if not self.mail_session.helo or self._transaction is not None:
             self._refuse(BAD_SEQUENCE)
             return
-        sender, parameters = read_mail(argument, proxied=self.mail_session.role == "proxy")
+        role = self.mail_session.role
+        if role == "submission" and self.mail_session.identity is None:
+            self._refuse(AUTHENTICATION_NEEDED)
+            return
+        sender, parameters = read_mail(argument, ignores_auth=role in ("proxy", "submission"))
         refusal = self._rates and self._rates.message(self.mail_session.peer.address)
         outcome = refusal or await self.service.pipeline.mail(self.mail_session, sender, parameters)
         if isinstance(outcome, Reply):
+            if outcome.code == SHUTTING_DOWN.code:  # 421: nothing more is taken from this client
+                raise GoodbyeError(outcome)
             self._refuse(outcome, by_policy=True)
         else:
             self._transaction = outcome

@@ -17,9 +17,11 @@ from gateway.config.models import LimitsConfig
 from gateway.mail.envelope import Client, Session
 from gateway.smtp.admission import ConnectionLimits
 from gateway.smtp.counts import ListenerCounts
+from gateway.smtp.credentials import MECHANISMS
 from gateway.smtp.intake import MessageIntake
 from gateway.smtp.limits import UNIX_PEER, Allowance, TrustedPeers
 from gateway.smtp.rates import Rates
+from gateway.smtp.spool import SpoolWatch
 from gateway.smtp.xclient import ATTRIBUTES as XCLIENT_ATTRIBUTES
 from gateway.smtp.xforward import ATTRIBUTES
 
@@ -77,6 +79,7 @@ class Service:
             max_line_bytes=limits.max_line_bytes,
             normalise=self.normalises_newlines,
             threads=threads,
+            watch=SpoolWatch(listener.name),
             skip_received=listener.role == "proxy",
         )
         self._id_prefix = secrets.token_hex(4)
@@ -95,20 +98,29 @@ class Service:
         return f"250 {self.hostname}\r\n".encode()
 
     @cached_property
-    def _ehlo_replies(self) -> dict[tuple[bool, bool, bool], bytes]:
+    def _ehlo_replies(self) -> dict[tuple[bool, bool, bool, bool], bytes]:
         lines = [self.hostname, "PIPELINING", f"SIZE {self.max_message_bytes}", *_EXTENSIONS]
         lines += ["CHUNKING"] * self.listener.chunking
-        optional = ("STARTTLS", f"XFORWARD {' '.join(ATTRIBUTES)}", f"XCLIENT {' '.join(XCLIENT_ATTRIBUTES)}")
+        optional = (
+            "STARTTLS",
+            f"XFORWARD {' '.join(ATTRIBUTES)}",
+            f"XCLIENT {' '.join(XCLIENT_ATTRIBUTES)}",
+            f"AUTH {' '.join(MECHANISMS)}",
+        )
         return {
-            (encrypted, xforward, xclient): _multiline(
-                lines + list(compress(optional, (self.offers_tls and not encrypted, xforward, xclient)))
+            (encrypted, xforward, xclient, auth): _multiline(
+                lines + list(compress(optional, (self.offers_tls and not encrypted, xforward, xclient, auth)))
             )
-            for encrypted, xforward, xclient in product((False, True), repeat=3)
+            for encrypted, xforward, xclient, auth in product((False, True), repeat=4)
         }
 
-    def ehlo_reply(self, encrypted: bool, xforward: bool, xclient: bool) -> bytes:
-        """What is offered to a client that speaks TLS already, and may or may not use the two commands."""
-        return self._ehlo_replies[encrypted, xforward, xclient]
+    def ehlo_reply(self, encrypted: bool, xforward: bool, xclient: bool, auth: bool) -> bytes:
+        """What is offered to a client that speaks TLS already, and may or may not use the three commands."""
+        return self._ehlo_replies[encrypted, xforward, xclient, auth]
+
+    def takes_logins(self, encrypted: bool) -> bool:
+        """Whether a client may log in that speaks TLS already, or does not."""
+        return self.listener.role == "submission" and (encrypted or self.listener.auth_without_tls)
 
     def new_session(self, client: Client) -> Session:
         listener = self.listener
@@ -121,6 +133,7 @@ class Service:
             peer=client,
             client=client,
             trusted=client.address in self.trusted,
+            hides_client=listener.hide_client,
         )
 
 

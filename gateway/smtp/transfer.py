@@ -104,14 +104,20 @@ class MessageTransfer(Conversation):
         if transaction is None or intake is None:
             return TOO_SLOW
         self._transaction = None
-        return self.service.pipeline.refused(transaction, TOO_SLOW, intake.size)
+        return self._turned_down(transaction, TOO_SLOW, intake)
+
+    def _turned_down(self, transaction: Transaction, reply: Reply, intake: MessageIntake) -> Reply:
+        """`reply` as it is said, once the trace has the story of a message that there is no body of."""
+        if intake.event is not None:
+            transaction.events.append(intake.event)
+        return self.service.pipeline.refused(transaction, reply, intake.size)
 
     async def _finish(self, transaction: Transaction, intake: MessageIntake) -> None:
         """All of the message is here."""
         outcome = intake.finish()
         self._transaction = None
         if isinstance(outcome, Reply):
-            replies = self._all(self.service.pipeline.refused(transaction, outcome, intake.size))
+            replies = self._all(self._turned_down(transaction, outcome, intake))
         else:
             if intake.event is not None:
                 transaction.events.append(intake.event)

@@ -58,6 +58,7 @@ def impersonated(session: Session, values: Mapping[str, str], trusted: TrustedPe
         helo="",
         esmtp=True,
         destination=_destination(values) or session.destination,
+        identity=None,
         tags={},
     )
 

@@ -1,4 +1,4 @@
-"""What differs between SQLite and PostgreSQL: engines, the writers' lock, insert-or-ignore, failures.
+"""What differs between SQLite and PostgreSQL: engines, locks, insert-or-ignore, failures.
 
 No table and no query lives here; everything else in the store is one code path on SQLAlchemy Core.
 """
@@ -6,9 +6,12 @@ No table and no query lives here; everything else in the store is one code path 
 from __future__ import annotations
 
 import fcntl
+import functools
+import hashlib
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
@@ -27,10 +30,20 @@ OnConflict = Literal["error", "ignore", "replace"]
 BUSY_TIMEOUT_SECONDS = 5.0
 # libpq would wait for a server that vanished as long as the kernel does: a quarter of an hour.
 _POSTGRESQL_CONNECTION = {
+    "client_encoding": "utf8",
     "connect_timeout": 5,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "tcp_user_timeout": 15_000,
+}
+# The server notices a node that vanished as soon, and lets go of what that held. No transaction of ours waits for a
+# person, and each relies on seeing what was committed before its statement.
+_POSTGRESQL_SESSION = {
+    "default_transaction_isolation": "read\\ committed",
+    "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
 }
 _MIGRATION_LOCK = 0x57E11_3E4C  # any number, as long as every node uses the same one
 
@@ -49,8 +62,30 @@ _SQLITE_OUTAGES = {
     sqlite3.SQLITE_PROTOCOL: "SQLite's WAL locks do not work here; keep the file on a local disk",
 }
 # PostgreSQL's SQLSTATE classes: connection, resources, operator intervention, system error; then single states:
-# serialization failure, deadlock, lock not available, read-only transaction.
-_POSTGRESQL_OUTAGES = ("08", "53", "57", "58", "40001", "40P01", "55P03", "25006")
+# serialization failure, deadlock, lock not available, read-only transaction, no privilege, no schema to use.
+_POSTGRESQL_OUTAGES = ("08", "53", "57", "58", "40001", "40P01", "55P03", "25006", "42501", "3F000")
+_POSTGRESQL_HINTS = {
+    "53100": "free space on the server's disk",
+    "53300": "raise max_connections there; each process of a gateway needs three",
+    "55P03": "another program holds it locked",
+    "25006": "the server is a standby or set to read-only; [store] url must name the primary",
+    "42501": "the role of [store] url must own the database",
+    "3F000": "the role of [store] url must own the database",
+}
+# What libpq says when there is no session yet; there is no SQLSTATE then. A server may speak another language.
+_CONNECTION_HINTS = (
+    ("password authentication failed", "correct the user and password of [store] url"),
+    ("no password supplied", "put the password into [store] url, or into the file that PGPASSFILE names"),
+    ("no pg_hba.conf entry", "allow this host, user and database in the server's pg_hba.conf and reload it"),
+    ("authentication failed", "correct the user of [store] url, or the server's pg_hba.conf"),
+    ('role "', "create the role there, or correct the user of [store] url"),
+    ('database "', "create the database there, or correct its name in [store] url"),
+    ("too many clients", "raise max_connections there; each process of a gateway needs three"),
+    ("remaining connection slots", "raise max_connections there; each process of a gateway needs three"),
+    ("SSL", "correct sslmode and certificates of [store] url, or the server's"),
+    ("sslmode", "correct sslmode and certificates of [store] url, or the server's"),
+    ("", "start the server, or correct host and port of [store] url"),
+)
 
 
 def parse_url(text_: str) -> URL:
@@ -132,13 +167,43 @@ def _begin_immediate(connection: Connection) -> None:
 
 def _postgresql_engine(url: URL, access: Access, busy_timeout_seconds: float) -> Engine:
     arguments: dict[str, Any] = {"application_name": f"stellwerk {access}"} | _POSTGRESQL_CONNECTION
-    arguments["options"] = f"-c lock_timeout={int(busy_timeout_seconds * 1000)}"
+    session = {"lock_timeout": str(int(busy_timeout_seconds * 1000))} | _POSTGRESQL_SESSION
     options: dict[str, Any] = {}
     if access == "read":
-        arguments["options"] += " -c default_transaction_read_only=on"
         options["isolation_level"] = "AUTOCOMMIT"
+    if access == "migrate":  # it may think for long between two statements
+        del session["idle_in_transaction_session_timeout"]
+    arguments["options"] = " ".join(f"-c {name}={value}" for name, value in session.items())
     arguments = {name: value for name, value in arguments.items() if name not in url.query}
-    return create_engine(url, connect_args=arguments, poolclass=NullPool, hide_parameters=True, **options)
+    engine = create_engine(url, connect_args=arguments, poolclass=NullPool, hide_parameters=True, **options)
+    event.listen(engine, "connect", _without_nul)
+    if access == "read":
+        event.listen(engine, "connect", _read_only)
+    return engine
+
+
+def _read_only(connection: Any, record: object) -> None:
+    # Not among the options: libpq takes such a session for one with a standby (target_session_attrs).
+    connection.execute("SET default_transaction_read_only = on")
+    connection.commit()
+
+
+def _without_nul(connection: Any, record: object) -> None:
+    """PostgreSQL's text has no NUL; what mail or a plugin brings must not fail for it. SQLite keeps it."""
+    connection.adapters.register_dumper(str, _text_dumper())
+
+
+@functools.cache
+def _text_dumper() -> Any:
+    from psycopg.adapt import Dumper
+
+    class TextDumper(Dumper):
+        """As psycopg's own, which cannot be derived from: of no certain type, so that the server takes the column's."""
+
+        def dump(self, obj: str) -> bytes:
+            return obj.encode() if "\0" not in obj else obj.replace("\0", "\ufffd").encode()
+
+    return TextDumper
 
 
 class WriterLock(Protocol):
@@ -225,6 +290,64 @@ def enter_migration(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
 
 
+def hold(connection: Connection, names: Iterable[str]) -> None:
+    """Let others that hold one of `names` wait until the transaction ends, and see from here on what they committed.
+
+    It stands before a read whose answer decides what is written. On SQLite the writers' lock does that for everything.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    digests = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in set(names))
+    keys = sorted(
+        int.from_bytes(digest, signed=True) for digest in digests
+    )  # one order, or two would wait for each other
+    connection.exec_driver_sql(
+        "SELECT pg_advisory_xact_lock(key) FROM unnest(%(keys)s::bigint[]) AS key", {"keys": keys}
+    )
+
+
+def touch(connection: Connection, payloads: Sequence[object], /) -> Sequence[None]:
+    """A batch function that writes nothing and fails where nothing could be written. Raises StoreUnavailable.
+
+    On SQLite every transaction takes the write lock. PostgreSQL is not even asked before the first statement.
+    """
+    if connection.dialect.name == "postgresql":
+        numbered = "SELECT txid_current() WHERE current_setting('transaction_read_only') = 'off'"
+        if connection.exec_driver_sql(numbered).scalar() is None:
+            where = _shown(connection.engine.url)
+            raise StoreUnavailable(f"the store {where} takes no writes; {_POSTGRESQL_HINTS['25006']}")
+    return [None] * len(payloads)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What a PostgreSQL server says of itself. `clock` is its POSIX time."""
+
+    version: str
+    encoding: str
+    connections: int
+    clock: float
+    careless: tuple[str, ...]
+    """Settings that lose commits when the server or its machine goes down."""
+
+
+def server_facts(url: URL) -> Server | None:
+    """None for SQLite. Raises StoreUnavailable."""
+    if sqlite_path(url) is not None:
+        return None
+    names = ("server_version", "server_encoding", "max_connections", "superuser_reserved_connections")
+    durable = ("fsync", "full_page_writes", "synchronous_commit")
+    asked = ", ".join(f"current_setting('{name}')" for name in (*names, *durable))
+    try:
+        with open_engine(url, "read").connect() as connection:
+            row = connection.exec_driver_sql(f"SELECT extract(epoch FROM clock_timestamp()), {asked}").one()  # noqa: S608
+    except DBAPIError as error:
+        raise outage(error, url) from error
+    clock, version, encoding, most, reserved, *settings = row
+    careless = tuple(name for name, value in zip(durable, settings, strict=True) if value == "off")
+    return Server(version.split()[0], encoding, int(most) - int(reserved), float(clock), careless)
+
+
 def broken_references(connection: Connection) -> list[str]:
     """Tables whose foreign keys a migration broke; PostgreSQL enforces them as it goes."""
     if connection.dialect.name != "sqlite":
@@ -271,9 +394,27 @@ def outage(error: BaseException, url: URL) -> StoreUnavailable:
     cause = getattr(error, "orig", None) or error
     lines = str(cause).strip().splitlines() or [type(cause).__name__]
     path = sqlite_path(url)
-    hint = _SQLITE_OUTAGES.get(_sqlite_code(error) or 0) if isinstance(error, DBAPIError) else None
-    where = url.render_as_string(hide_password=True) if path is None else str(path)
-    return StoreUnavailable(f"the store {where} is not available: {lines[0]}" + (f"; {hint}" if hint else ""))
+    hint = _hint(error, lines[0]) if isinstance(error, DBAPIError) else None
+    return StoreUnavailable(
+        f"the store {_shown(url) if path is None else path} is not available: {lines[0]}"
+        + (f"; {hint}" if hint else "")
+    )
+
+
+def _shown(url: URL) -> str:
+    """Without what else it may say, a password among it."""
+    return url.set(drivername=url.get_backend_name(), query={}).render_as_string(hide_password=True)
+
+
+def _hint(error: DBAPIError, text: str) -> str | None:
+    if (code := _sqlite_code(error)) is not None:
+        return _SQLITE_OUTAGES.get(code)
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return _POSTGRESQL_HINTS.get(str(state))
+    if not text.startswith(("connection ", "failed to resolve host")):
+        return None  # a connection that stood and broke: the next one tells why
+    return next(hint for fragment, hint in _CONNECTION_HINTS if fragment in text)
 
 
 def _sqlite_code(error: DBAPIError) -> int | None:

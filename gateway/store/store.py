@@ -12,6 +12,7 @@ from gateway.store.engine import (
     BUSY_TIMEOUT_SECONDS,
     open_engine,
     parse_url,
+    touch,
     writer_lock,
 )
 from gateway.store.group import BatchFunction, Write
@@ -56,6 +57,10 @@ class Store:
         """See Writer.write_soon. StoreReadOnly under `explain`."""
         self._refuse_if_read_only()
         self._writer.write_soon(writes, on_error=on_error)
+
+    async def prove(self, *, deadline: float | None = None) -> None:
+        """Commit a transaction that changes nothing. Raises StoreUnavailable where a real one would fail."""
+        await self.write([Write(touch, None)], deadline=deadline)
 
     async def read(self, query: Executable, params: Mapping[str, Any] | None = None) -> list[Row[Any]]:
         """See Reader.read."""

@@ -6,7 +6,7 @@ there are is the caller's business.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -121,7 +121,12 @@ def status(url: str, owners: Sequence[Owner]) -> list[OwnerStatus]:
             _one_line_errors("reading the store's revisions", parsed),
             open_engine(parsed, "read").connect() as connection,
         ):
-            current = _current_revisions(connection)
+            current = revisions(connection)
+    return compare(current, owners)
+
+
+def compare(current: Mapping[str, str | None], owners: Sequence[Owner]) -> list[OwnerStatus]:
+    """As `status`, for revisions by owner that are known already: those of a backup."""
     return [_owner_status(owner, current.get(owner.name)) for owner in owners] + [
         OwnerStatus(name, revision, None, orphaned=True)
         for name, revision in sorted(current.items())
@@ -222,7 +227,7 @@ def _upgrade_owner(connection: Connection, owner: Owner, line: _Line) -> list[Ap
     return applied
 
 
-def _current_revisions(connection: Connection) -> dict[str, str | None]:
+def revisions(connection: Connection) -> dict[str, str | None]:
     """Owner to revision, for every version table there is."""
     return {
         table.removeprefix(_VERSION_TABLE): MigrationContext.configure(

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, RootTransaction
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.errors import StoreUnavailable
+from gateway.errors import CommitUnknown, StoreUnavailable
 from gateway.store.engine import WriterLock, is_outage, outage, outcome_unknown
 from gateway.store.group import BatchFunction, Write, apply
 from gateway.store.handover import CLOSE_SECONDS, Answer, hand_over
@@ -67,7 +67,14 @@ class _Outage(StoreUnavailable):
 
 
 class _UnreachableError(Exception):
-    """No transaction could be begun, or nobody knows how it ended: no unit is guilty, and none is tried again alone."""
+    """No transaction could be begun, or nobody knows how it ended: no unit is guilty, and none is tried again alone.
+
+    `answer` is what the units' callers get.
+    """
+
+    def __init__(self, answer: StoreUnavailable) -> None:
+        super().__init__(str(answer))
+        self.answer = answer
 
 
 class Writer:
@@ -151,7 +158,8 @@ class Writer:
         `deadline` is a time.monotonic(): a unit whose group is not yet collected then is dropped. Cancelling the caller
         does not cancel the commit. An empty unit waits for what was queued before it, lazy units included.
 
-        Raises StoreUnavailable when the store is at fault, else what the unit's own function raised when it was alone.
+        Raises StoreUnavailable when the store is at fault (CommitUnknown: it may stand all the same), else what the
+        unit's own function raised when it was alone.
         """
         loop = asyncio.get_running_loop()
         now = time.monotonic()
@@ -236,7 +244,7 @@ class Writer:
             with self._lock:
                 self._commit(*self._take())
         except StoreUnavailable as error:  # the lock's: units' errors are answers
-            self._refuse(*self._take(), str(error))
+            self._refuse(*self._take(), error)
 
     def _take(self) -> tuple[list[_Lazy], list[_Waiting]]:
         late: list[Answer] = []
@@ -271,7 +279,7 @@ class Writer:
                 hand_over([(unit.future, result if isinstance(result, BaseException) else result[0])])
                 del waiting[0]
         except _UnreachableError as error:
-            self._refuse(lazy, waiting, str(error))
+            self._refuse(lazy, waiting, error.answer)
 
     def _commit_lazy_apart(self, lazy: list[_Lazy]) -> None:
         """The lazy part of a group that failed: together, then each alone. Takes from `lazy` what is settled."""
@@ -311,7 +319,7 @@ class Writer:
         except SQLAlchemyError as error:
             failure = self._roll_back(error)
             if outcome_unknown(error):
-                raise _UnreachableError(str(failure)) from error
+                raise _UnreachableError(CommitUnknown(str(failure))) from error
             return failure
         self._commits += 1
         self._commit_seconds += time.monotonic() - began
@@ -325,7 +333,7 @@ class Writer:
                 self._connection = self._engine.connect()
             return self._connection.begin()
         except Exception as error:
-            raise _UnreachableError(str(self._lost(error))) from error
+            raise _UnreachableError(StoreUnavailable(str(self._lost(error)))) from error
 
     def _roll_back(self, error: BaseException) -> BaseException:
         """Undo the transaction; the error as the unit's caller shall see it."""
@@ -367,10 +375,11 @@ class Writer:
         except SQLAlchemyError:
             connection.invalidate()
 
-    def _refuse(self, lazy: list[_Lazy], waiting: list[_Waiting], cause: str) -> None:
-        self._note(cause)
+    def _refuse(self, lazy: list[_Lazy], waiting: list[_Waiting], cause: StoreUnavailable) -> None:
+        self._note(str(cause))
         self._keep(lazy)
-        hand_over([(unit.future, StoreUnavailable(cause)) for unit in waiting])
+        # Each its own: callers raise them.
+        hand_over([(unit.future, type(cause)(str(cause))) for unit in waiting])
 
     def _keep(self, lazy: list[_Lazy]) -> None:
         with self._condition:

@@ -11,7 +11,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,23 @@ def running(state_dir: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if _is_alive(int(found["process"])) else None
+
+
+@contextlib.contextmanager
+def unless_running(directory: Path) -> Iterator[bool]:
+    """Whether no gateway uses this state directory; if so, none can start before the end of the block."""
+    held: list[int] = []
+    try:
+        for path in (directory / "lock", directory / "workers.lock"):
+            with contextlib.suppress(FileNotFoundError):  # no gateway was ever started here
+                held.append(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+        yield all(_locked(fd) for fd in held)
+    except PermissionError as error:
+        raise StartupError(
+            f"{error.filename}: {error.strerror}; run this as root or as the user of the gateway's workers"
+        ) from None
+    finally:
+        _close(held)
 
 
 def secret_problem(path: Path) -> str | None:

@@ -24,7 +24,7 @@ class NoStore(StoreReader):
 
 
 @dataclass(frozen=True)
-class KnownMailbox(Mailbox):
+class KnownMailbox:
     """A mailbox with nothing special about it."""
 
     address: Address
@@ -49,6 +49,8 @@ class FewMailboxes(Directory):
 
     def is_local(self, address: Address) -> bool:
         return self.hosts(address.domain)
+
+    smallest_message_limit: int | None = None
 
     async def has_mailbox(self, address: Address) -> bool:
         return address.key in self._mailboxes

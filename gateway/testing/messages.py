@@ -11,7 +11,7 @@ from gateway.mail.address import Address
 from gateway.mail.body import MemoryBody
 from gateway.mail.envelope import Client, Direction, Envelope, MailParameters, Protocol, Recipient, Role, Session
 from gateway.mail.message import Message, TagValue
-from gateway.mail.transaction import Transaction
+from gateway.mail.transaction import SeenTransaction, Transaction
 from gateway.routing.plan import DeliverStep, DeliveryPlan, PlannedStep, RecipientPlan
 from gateway.testing.clock import START
 
@@ -76,13 +76,13 @@ def session(
 
 def transaction(
     *to: str, sender: str = SENDER, came_by: Session | None = None, size: int | None = None, tags: TagsGiven = None
-) -> Transaction:
+) -> SeenTransaction:
     """A transaction with accepted recipients, as the `smtp_rcpt_...` hooks see it. An empty sender is `<>`."""
     made = Transaction("test-transaction", came_by or session(), _sender(sender), MailParameters(size=size))
     for recipient in to:
         made.accept(Recipient(Address.parse(recipient)))
     made.tag(dict(tags or {}))
-    return made
+    return made.seen
 
 
 def received(
@@ -97,7 +97,7 @@ def received(
 
     `tags` has names with their plugin: `{"vip.yes": True}`. `parsed()` works as on live mail.
     """
-    from gateway.planning import parse_in_a_thread
+    from gateway.planning import copy_in_a_thread, parse_in_a_thread
 
     recipients = tuple(Recipient(Address.parse(recipient)) for recipient in to or (RECIPIENT,))
     return Message(
@@ -108,6 +108,7 @@ def received(
         at,
         MappingProxyType(dict(tags or {})),
         parser=parse_in_a_thread,
+        copier=copy_in_a_thread,
     )
 
 

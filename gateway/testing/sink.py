@@ -54,6 +54,9 @@ class Sink:
     `received` lists every transaction that came to its dot, `messages` those that were accepted. `commands` lists the
     command lines of all connections, `connections` counts them, `most_at_once` how many were open at the same time.
 
+    What goes wrong in a dialogue itself, an answer that cannot be given for example, closes that connection at once and
+    is raised at the end of the `async with`: a test must not take a broken sink for a next hop that hangs.
+
     With `tls` it offers STARTTLS, or with `implicit_tls` begins with the handshake. With `users` (passwords by name) it
     offers AUTH PLAIN and LOGIN and takes no mail without. With "CHUNKING" among `keywords` it takes BDAT.
     """
@@ -87,6 +90,7 @@ class Sink:
         self._changed = asyncio.Condition()
         self._server: asyncio.Server | None = None
         self._dialogues: set[asyncio.Task[None]] = set()
+        self._faults: list[Exception] = []
 
     @property
     def messages(self) -> list[SinkMessage]:
@@ -133,6 +137,8 @@ class Sink:
         if self._dialogues:
             await asyncio.wait(self._dialogues)
         await self._server.wait_closed()
+        if self._faults and error is None:
+            raise self._faults[0]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -146,6 +152,9 @@ class Sink:
         except (ConnectionError, HangUp):
             writer.close()
         except asyncio.CancelledError:
+            writer.transport.abort()
+        except Exception as fault:  # noqa: BLE001 - raised again where the test sees it
+            self._faults.append(fault)
             writer.transport.abort()
         if dialogue.in_handshake:
             writer.transport.abort()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +12,6 @@ from gateway.app import Gateway
 from gateway.errors import StoreUnavailable
 from gateway.metrics.backlog import Backlog
 from gateway.metrics.node import NodeMetrics, NodeView
-from gateway.store.store import Write
 
 STORE_SECONDS = 2.0
 
@@ -67,7 +66,7 @@ class HealthChecks:
         try:
             async with asyncio.timeout(STORE_SECONDS + 1):
                 deadline = time.monotonic() + STORE_SECONDS
-                await self._gateway.store.write([Write(_nothing, None)], deadline=deadline)
+                await self._gateway.store.prove(deadline=deadline)
         except StoreUnavailable as error:
             return Check("store", "failed", f"mail is deferred: {error}", todo)
         except TimeoutError:
@@ -122,7 +121,3 @@ class HealthChecks:
 
 def _raised(view: NodeView, gauge: str) -> list[tuple[str, ...]]:
     return sorted(labels for labels, numbers in view.total.values.get(gauge, {}).items() if numbers[0])
-
-
-def _nothing(connection: object, payloads: Sequence[object], /) -> Sequence[None]:
-    return [None] * len(payloads)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from email import message_from_bytes
 from email.message import Message as ParsedMessage
@@ -25,6 +24,7 @@ from gateway.pipeline import Verdict
 from gateway.store.schema import job, journal_entry, journal_step
 from gateway.trace import find
 from tests.core.fake_next_hop import FakeNextHop
+from tests.databases import url_of
 
 HELLO = b"From: out@sender.test\r\nTo: anna@example.test\r\nSubject: hello\r\n\r\nHello.\r\n"
 NOW = 1_800_000_000.0
@@ -36,7 +36,7 @@ plugin_dir = "{directory}"
 hostname = "gw.example.test"
 state_dir = "{directory}/state"
 [store]
-url = "sqlite:///{directory}/test.db"
+url = "{url}"
 busy_timeout_seconds = 0.05
 [[listener]]
 name = "mx"
@@ -95,9 +95,9 @@ def plugin(directory: Path, name: str, hooks: str, more: str = "") -> str:
 
 
 def config(directory: Path, *plugins: str, tables: str = "", deadline: float = 30.0) -> Config:
-    """A configuration that keeps everything below `directory`; `tables` is more TOML."""
+    """A configuration that keeps everything below `directory`, its store at `store_url`; `tables` is more TOML."""
     names = ", ".join(f'"{name}"' for name in plugins)
-    text = CONFIG.format(plugins=names, directory=directory, tables=tables, deadline=deadline)
+    text = CONFIG.format(plugins=names, directory=directory, url=url_of(directory), tables=tables, deadline=deadline)
     return read(text, "test.toml")
 
 
@@ -248,17 +248,6 @@ async def running(
         yield Running(gateway, clock, directory, mail, relay, store)
     finally:
         await gateway.stop()
-
-
-@contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Another program keeps the store from being written."""
-    connection = sqlite3.connect(directory / "test.db", isolation_level=None)
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        yield
-    finally:
-        connection.close()
 
 
 def texts(verdict: Verdict) -> list[str]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from gateway import app
+from gateway import retention
 from gateway.app import Gateway, Identity, next_hops, read_secret
 from gateway.delivery.maildir import Maildir
 from gateway.delivery.smtp_client import SmtpNextHop
@@ -23,7 +22,10 @@ from gateway.store.schema import job, journal_step, trace
 from gateway.store.store import StoreReadOnly
 from gateway.store.upgrade import status
 from tests.core.fake_next_hop import FakeNextHop
-from tests.core.gateways import HELLO, NOW, Clock, Running, config, locked, plugin, running
+from tests.core.gateways import HELLO, NOW, Clock, Running, config, plugin, running
+from tests.databases import locked, on_both_databases, query, url_of
+
+pytestmark = on_both_databases
 
 ANNA = "anna@example.test"
 
@@ -38,9 +40,7 @@ async def test_a_start_creates_the_store_and_a_stop_closes_everything(tmp_path: 
 async def test_a_store_of_another_revision_is_refused_in_one_line(tmp_path: Path) -> None:
     async with running(tmp_path):
         pass
-    with sqlite3.connect(tmp_path / "test.db") as database:
-        database.execute("UPDATE alembic_version_core SET version_num = 'r9999'")
-    database.close()
+    query(url_of(tmp_path), "UPDATE alembic_version_core SET version_num = 'r9999'")
     gateway = Gateway(config(tmp_path))
     with pytest.raises(StartupError, match="core tables of revision r9999, which this version does not know"):
         await gateway.start()
@@ -72,13 +72,12 @@ async def test_the_command_line_starts_nothing_and_may_not_write(tmp_path: Path)
 
 def old_rows(directory: Path) -> None:
     """A trace and a done job that nobody needs any more, and a job that is due."""
-    with sqlite3.connect(directory / "test.db") as database:
-        database.execute("INSERT INTO trace VALUES ('old', 1.0, 'mx', '', '[]', '', '{}')")
-        database.execute(
-            "INSERT INTO job (id, owner, kind, payload, due_at, state, created_at)"
-            " VALUES ('old', 'core', 'x', '{}', 1.0, 'done', 1.0)"
-        )
-    database.close()
+    query(url_of(directory), "INSERT INTO trace VALUES ('old', 1.0, 'mx', '', '[]', '', '{}')")
+    query(
+        url_of(directory),
+        "INSERT INTO job (id, owner, kind, payload, due_at, state, created_at)"
+        " VALUES ('old', 'core', 'x', '{}', 1.0, 'done', 1.0)",
+    )
 
 
 async def until_gone(gateway: Gateway, *tables: Any) -> None:
@@ -106,12 +105,12 @@ async def test_the_desk_deletes_what_is_old_and_empties_the_outbox(tmp_path: Pat
 async def test_the_desk_goes_on_deleting_when_the_store_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(app, "PURGE_SECONDS", 0.01)
+    monkeypatch.setattr(retention, "PURGE_SECONDS", 0.01)
     async with running(tmp_path):
         pass
     old_rows(tmp_path)
     gateway = Gateway(config(tmp_path), role="desk", clock=Clock())
-    with locked(tmp_path):
+    with locked(url_of(tmp_path)):
         await gateway.start()
         for _ in range(1000):
             if "old entries could not be deleted" in caplog.text:
@@ -153,6 +152,16 @@ async def second(gateway: Running, identity: Identity | None = None) -> Running:
     return Running(other, gateway.clock, gateway.directory, *hops)
 
 
+async def die_while_sending(worker: Running) -> None:
+    """Its message to Anna is at the next hop when it ends; nothing is written any more."""
+    worker.mail.gate = asyncio.Event()
+    transaction = await worker.begin(ANNA)
+    task = asyncio.create_task(worker.gateway.pipeline.process(transaction, MemoryBody(HELLO)))
+    await worker.mail.arrived.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_a_retry_may_come_to_another_worker(tmp_path: Path) -> None:
     async with running(tmp_path) as gateway:
         await gateway.send(ANNA, confirm=False)
@@ -166,13 +175,8 @@ async def test_a_retry_may_come_to_another_worker(tmp_path: Path) -> None:
 async def test_a_worker_that_died_leaves_unknown_and_its_successor_frees_it(tmp_path: Path) -> None:
     async with running(tmp_path) as gateway:
         dead = await second(gateway, Identity("n1", "b1", "n1-b1-1"))
-        dead.mail.gate = asyncio.Event()
-        transaction = await dead.begin(ANNA)
-        task = asyncio.create_task(dead.gateway.pipeline.process(transaction, MemoryBody(HELLO)))
-        await dead.mail.arrived.wait()
+        await die_while_sending(dead)
         assert (await gateway.send(ANNA)).code == 451  # still being delivered
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
         successor = await second(gateway, Identity("n1", "b1", "n1-b1-2", ("n1-b1-1",)))
         rows = await gateway.gateway.store.read(select(journal_step.c.state, journal_step.c.doubts))
         assert [tuple(row) for row in rows] == [("unknown", 1)]
@@ -180,6 +184,17 @@ async def test_a_worker_that_died_leaves_unknown_and_its_successor_frees_it(tmp_
         assert successor.mail.delivered == {ANNA: 1}
         await dead.gateway.stop()
         await successor.gateway.stop()
+
+
+async def test_leases_of_a_node_that_never_comes_back_end_by_their_time(tmp_path: Path) -> None:
+    async with running(tmp_path) as gateway:
+        gone = await second(gateway, Identity("n2", "b1", "n2-b1-1"))
+        await die_while_sending(gone)
+        assert (await gateway.send(ANNA)).code == 451  # still being delivered, as far as anybody knows
+        gateway.clock.now += 30 + 61  # a message's whole time, and a margin
+        assert (await gateway.send(ANNA)).code == 250
+        assert gateway.mail.delivered == {ANNA: 1}
+        await gone.gateway.stop()
 
 
 async def test_a_stop_writes_what_is_held(tmp_path: Path) -> None:

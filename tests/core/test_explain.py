@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from gateway.mail.address import Address
 from gateway.mail.edits import NO_EDITS, Edits, Splice
 from gateway.store.schema import trace
 from tests.core.gateways import HELLO, OUTBOUND, Clock, config, plugin, running
+from tests.databases import on_both_databases, query, url_of
 
 ANNA, BO, OUT = "anna@example.test", "bo@example.test", "x@elsewhere.test"
 
@@ -92,6 +92,7 @@ async def test_it_writes_no_row_into_a_database_that_is_there(tmp_path: Path) ->
         assert gateway.mail.delivered == {ANNA: 1}
 
 
+@on_both_databases
 @pytest.mark.parametrize("listener", ["filter", "lmtp"])
 async def test_plan_and_replies_are_those_of_the_real_thing(tmp_path: Path, listener: str) -> None:
     plugin(tmp_path, "chain", CHAIN, NOTES)
@@ -99,9 +100,7 @@ async def test_plan_and_replies_are_those_of_the_real_thing(tmp_path: Path, list
     (tmp_path / "state" / "secret").write_text("shared")
     to = ("team@example.test", "gone@example.test", "full@example.test", OUT)
     async with running(tmp_path, "chain", tables=OUTBOUND) as gateway:
-        with sqlite3.connect(tmp_path / "test.db") as database:
-            database.execute("CREATE TABLE chain_notes (id TEXT PRIMARY KEY)")
-        database.close()
+        query(url_of(tmp_path), "CREATE TABLE chain_notes (id TEXT PRIMARY KEY)")
         sent = await gateway.send(*to, listener=listener)
         story = await gateway.story(sent.transaction)
     told = await ask(tmp_path, *to, plugins=["chain"], tables=OUTBOUND, listener=listener)

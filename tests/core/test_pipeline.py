@@ -13,6 +13,9 @@ from gateway.mail.body import MemoryBody
 from gateway.mail.reply import Reply
 from tests.core.delivery.batches import spilled
 from tests.core.gateways import HELLO, OUTBOUND, Running, plugin, running, texts
+from tests.databases import on_both_databases
+
+pytestmark = on_both_databases
 
 ANNA, BO, CLEO = "anna@example.test", "bo@example.test", "cleo@example.test"
 LETTERS = {"D": Outcome.DONE, "R": Outcome.REFUSED, "T": Outcome.DEFERRED, "U": Outcome.UNKNOWN}

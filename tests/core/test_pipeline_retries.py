@@ -13,6 +13,9 @@ from gateway.mail.body import BodyWriter, MemoryBody
 from gateway.mail.reply import DEADLINE_PASSED, Reply
 from tests.core.fake_next_hop import BUSY
 from tests.core.gateways import HELLO, OUTBOUND, Running, plugin, running, texts
+from tests.databases import on_both_databases
+
+pytestmark = on_both_databases
 
 ANNA, BO, CLEO, DORA = (f"{name}@example.test" for name in ("anna", "bo", "cleo", "dora"))
 DONE, REFUSED, DEFERRED, UNKNOWN = Outcome.DONE, Outcome.REFUSED, Outcome.DEFERRED, Outcome.UNKNOWN

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import sqlite3
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 
 from gateway.delivery.transport import Outcome
 from gateway.errors import StoreUnavailable
+from gateway.logs import JsonFormatter, OneLineFormatter
 from gateway.mail.envelope import Client, MailParameters
 from gateway.mail.reply import ACCEPTED, STORE_DOWN, Reply
 from gateway.store.store import Store, Write
@@ -31,6 +32,7 @@ from gateway.trace import (
 )
 from gateway.trace_line import MAX_TOLD, together
 from tests.core.gateways import HELLO, NOW, plugin, running, session
+from tests.databases import on_both_databases, query
 
 ANNA = "anna@example.test"
 TELLING = """
@@ -54,6 +56,7 @@ def message_annotate(self, message):
 """
 
 
+@on_both_databases
 async def test_a_story_tells_all_that_an_admin_asks(tmp_path: Path) -> None:
     plugin(tmp_path, "telling", TELLING)
     async with running(tmp_path, "telling") as gateway:
@@ -89,7 +92,45 @@ async def test_neither_the_log_nor_the_trace_quotes_the_message(
             sent = await gateway.send(ANNA, raw=b"Subject: canary-subject\r\n\r\ncanary-body\r\n")
             story = await gateway.story(sent.transaction)
     assert "canary" not in json.dumps(story)
-    assert "canary" not in caplog.text
+    assert "canary" not in shown(caplog.records)
+
+
+def shown(records: Iterable[logging.LogRecord]) -> str:
+    """The lines with their fields, in both formats."""
+    return "\n".join(form.format(record) for record in records for form in (OneLineFormatter(), JsonFormatter()))
+
+
+QUOTING = """
+@hookimpl
+def register(self, registry):
+    for name in ("subject", "empty", "words", "urgent"):
+        registry.tag(name, "for tests")
+
+@hookimpl
+def message_received(self, message):
+    subject = message.headers.get("subject")
+    return [Tag("subject", subject), Tag("empty", ""), Tag("words", 7), Tag("urgent", False)]
+"""
+
+
+async def test_a_tag_that_quotes_the_message_is_text_in_the_trace_and_a_length_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plugin(tmp_path, "quoting", QUOTING)
+    with caplog.at_level(logging.DEBUG):
+        async with running(tmp_path, "quoting") as gateway:
+            sent = await gateway.send(ANNA, raw=b"Subject: canary subject\r\n\r\ncanary-body\r\n")
+            story = await gateway.story(sent.transaction)
+    assert story["tags"]["quoting.subject"] == "canary subject"
+    (record,) = [record for record in caplog.records if record.name == "stellwerk.mail"]
+    assert record.__dict__["fields"]["tags"] == {
+        "quoting.subject": "text of 14 characters",
+        "quoting.empty": "text of 0 characters",
+        "quoting.words": 7,
+        "quoting.urgent": False,
+    }
+    assert sent.transaction.id in shown(caplog.records)
+    assert "canary" not in shown(caplog.records)
 
 
 async def test_one_log_line_a_transaction(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -139,6 +180,7 @@ OUTCOMES = [
 ]
 
 
+@on_both_databases
 @pytest.mark.parametrize(
     ("replies", "refusals", "expected"), [row[1:] for row in OUTCOMES], ids=[row[0] for row in OUTCOMES]
 )
@@ -168,6 +210,7 @@ SEARCHES = [
 ]
 
 
+@on_both_databases
 @pytest.mark.parametrize(("search", "found"), SEARCHES, ids=[str(row[0])[7:-1] for row in SEARCHES])
 async def test_search(tmp_path: Path, search: Search, found: int) -> None:
     async with running(tmp_path) as gateway:
@@ -185,6 +228,7 @@ async def test_search(tmp_path: Path, search: Search, found: int) -> None:
         assert len(await latest(gateway.gateway.store, 10, search)) == found
 
 
+@on_both_databases
 async def test_what_a_plugin_says_may_be_anything(tmp_path: Path) -> None:
     """A story that cannot be written as JSON would turn a delivered message into a 451."""
     async with running(tmp_path) as gateway:
@@ -228,6 +272,7 @@ def test_a_session_is_told_without_what_is_empty() -> None:
     }
 
 
+@on_both_databases
 async def test_find_and_latest(tmp_path: Path) -> None:
     async with running(tmp_path) as gateway:
         sent = []
@@ -255,22 +300,15 @@ async def test_a_closed_store_costs_the_story_and_nothing_else(
     assert "1 traces not kept, the log has their replies" in caplog.text
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path / 'trace.db'}"
-    upgrade(url, [CORE])
-    return url
-
-
-async def test_purge_deletes_the_old_in_pieces(database: str, tmp_path: Path) -> None:
+async def test_purge_deletes_the_old_in_pieces(store_url: str) -> None:
+    await asyncio.to_thread(upgrade, store_url, [CORE])
     count = PURGED_AT_ONCE + 5
-    with sqlite3.connect(tmp_path / "trace.db") as connection:
-        connection.executemany(
-            "INSERT INTO trace VALUES (?, ?, 'mx', '', '[]', '', '{}')",
-            [(str(number), NOW - 10 if number else NOW) for number in range(count + 1)],
-        )
-    connection.close()
-    store = Store.open(database)
+    query(
+        store_url,
+        "INSERT INTO trace VALUES (?, ?, 'mx', '', '[]', '', '{}')",
+        [(str(number), NOW - 10 if number else NOW) for number in range(count + 1)],
+    )
+    store = Store.open(store_url)
     deleted = [(await store.write([Write(purge, NOW - 5)]))[0] for _ in range(3)]
     left = await latest(store, 10)
     await asyncio.to_thread(store.close)

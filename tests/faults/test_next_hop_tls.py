@@ -59,18 +59,23 @@ WITHOUT_TLS: dict[str, tuple[Point, str | bytes | Answer]] = {
     "broken off in the handshake": ("TLS", Answer(then="close")),
     "reset in the handshake": ("TLS", Answer(then="reset")),
     "garbage in the handshake": ("TLS", Answer(b"no TLS here\r\n", then="close")),
-    "hanging in the handshake": ("TLS", Answer(after=asyncio.Event())),
     "injected behind 220": ("STARTTLS", b"220 go ahead\r\n250 2.1.0 ok\r\n250 2.1.5 ok\r\n"),
     "half a reply behind 220": ("STARTTLS", b"220 go ahead\r\n250-"),
 }
+HANGING = "hanging in the handshake"
 
 
-@pytest.mark.parametrize("name", WITHOUT_TLS)
+def without_tls(name: str) -> tuple[Point, str | bytes | Answer]:
+    """An event belongs to the loop of the test that first waits for it: each test gets its own."""
+    return ("TLS", Answer(after=asyncio.Event())) if name == HANGING else WITHOUT_TLS[name]
+
+
+@pytest.mark.parametrize("name", [*WITHOUT_TLS, HANGING])
 @pytest.mark.parametrize("level", ["required", "opportunistic"])
 async def test_n9_where_tls_does_not_come_about(
     tmp_path: Path, name: str, level: Literal["required", "opportunistic"]
 ) -> None:
-    point, answer = WITHOUT_TLS[name]
+    point, answer = without_tls(name)
     async with Sink(tls=server()) as sink:
         sink.answer(point, answer)
         if level == "required":

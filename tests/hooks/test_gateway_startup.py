@@ -11,7 +11,7 @@ from gateway.errors import StartupError
 from tests.hooks.gateways import gateway, notes, write
 
 NOTE = "    @hookimpl\n    async def gateway_startup(self, gateway):\n        note(f'{0}-{{gateway.role}}')\n"
-BROKEN = "    on_error = 'skip'\n    @hookimpl\n    def gateway_startup(self):\n        raise OSError('no key file')\n"
+BROKEN = "    on_error = '{0}'\n    @hookimpl\n    {1}def gateway_startup(self):\n        raise {2}\n"
 
 
 @pytest.mark.parametrize("role", ["smtp", "desk"])
@@ -33,11 +33,31 @@ async def test_a_command_that_only_looks_starts_nothing(tmp_path: Path) -> None:
     assert notes(tmp_path) == []
 
 
-async def test_a_failure_refuses_to_start_even_under_skip(tmp_path: Path) -> None:
-    write(tmp_path, "first", BROKEN)
+@pytest.mark.parametrize("on_error", ["tempfail", "skip"])
+@pytest.mark.parametrize("way", ["", "async "])
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        ("OSError('no key file')", "OSError: no key file"),
+        ("SystemExit(0)", "SystemExit: 0"),
+        ("__import__('asyncio').CancelledError", "CancelledError"),
+    ],
+)
+async def test_g1_a_failure_refuses_to_start_even_under_skip(
+    tmp_path: Path, on_error: str, way: str, error: str, shown: str
+) -> None:
+    write(tmp_path, "first", BROKEN.format(on_error, way, error))
     write(tmp_path, "second", NOTE.format("second"))
     process = gateway(tmp_path, '"first", "second"')
-    with pytest.raises(StartupError, match=r"first\.gateway_startup: OSError: no key file \(first\.py:\d+\)"):
+    with pytest.raises(StartupError, match=f"first.gateway_startup: {shown}"):
         await process.start()
     await process.stop()
     assert notes(tmp_path) == []
+
+
+async def test_g1_the_error_names_the_line(tmp_path: Path) -> None:
+    write(tmp_path, "first", BROKEN.format("tempfail", "", "OSError('no key file')"))
+    process = gateway(tmp_path, '"first"')
+    with pytest.raises(StartupError, match=r"first\.gateway_startup: OSError: no key file \(first\.py:\d+\)"):
+        await process.start()
+    await process.stop()

@@ -27,9 +27,9 @@ class Mine(Plugin):
 """
 
 
-def load(directory: Path, more: str = "") -> PluginSet:
+def load(directory: Path, more: str = "", tables: str = "") -> PluginSet:
     (directory / "mine.py").write_text(PLUGIN.format(more=more), encoding="utf-8")
-    config = read(f'plugin_dir = "{directory}"\n' + CONFIG.format(plugins='"mine"', tables=""))
+    config = read(f'plugin_dir = "{directory}"\n' + CONFIG.format(plugins='"mine"', tables=tables))
     return load_plugins(config, services(NoDirectory(), NoDns()))
 
 
@@ -49,13 +49,16 @@ def test_it_is_no_part_of_any_chain(tmp_path: Path) -> None:
     ("more", "cause"),
     [
         ("raise RuntimeError('broken')", "RuntimeError: broken"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
+        ("self.absent()", "AttributeError: 'Mine' object has no attribute 'absent'"),
         ("registry.tag('seen', 'again')", "ValueError: 'seen' is declared twice"),
         ("registry.tag('Not A Name', '')", "ValueError: 'Not A Name': a name is lower-case letters"),
     ],
 )
-def test_a_failure_refuses_to_start(tmp_path: Path, more: str, cause: str) -> None:
+@pytest.mark.parametrize("on_error", ["tempfail", "skip"])
+def test_g1_a_failure_refuses_to_start_even_under_skip(tmp_path: Path, more: str, cause: str, on_error: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        load(tmp_path, more)
+        load(tmp_path, more, f'[plugin.mine]\non_error = "{on_error}"\n')
     (problem,) = caught.value.problems
     assert problem.startswith(f"{tmp_path / 'mine.py'}: plugin mine: ")
     assert cause in problem

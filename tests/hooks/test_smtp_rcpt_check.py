@@ -6,7 +6,7 @@ from gateway.hooks.registry import Accept
 from gateway.mail.envelope import Recipient
 from gateway.mail.message import Tag
 from gateway.mail.reply import PLUGIN_FAILED, RECIPIENT_OK, RELAY_DENIED, TOO_BIG
-from gateway.mail.transaction import Transaction
+from gateway.mail.transaction import SeenTransaction as Transaction
 from tests.hooks.walk import ANNA, SENDER, call, returns, walk
 
 

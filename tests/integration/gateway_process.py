@@ -79,13 +79,13 @@ class GatewayProcess:
     async def reload(self) -> None:
         """SIGHUP, and wait until the new generation serves and the old one is gone."""
         assert self._process is not None
-        old = set(self._workers())
+        old = set(self.workers())
         self._process.send_signal(signal.SIGHUP)
-        await until(lambda: len(new := set(self._workers())) == len(old) and not new & old, "the gateway has reloaded")
+        await until(lambda: len(new := set(self.workers())) == len(old) and not new & old, "the gateway has reloaded")
 
     def kill_workers(self) -> None:
         """SIGKILL to every worker; the supervisor goes on and replaces them."""
-        for worker in self._workers():
+        for worker in self.workers():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGKILL)
 
@@ -93,14 +93,15 @@ class GatewayProcess:
         """SIGKILL to the supervisor and every worker at once, as when the machine goes down."""
         process, self._process = self._process, None
         assert process is not None
-        workers = self._workers(process)
+        workers = self.workers(process)
         process.kill()
         for worker in workers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGKILL)
         await process.wait()
 
-    def _workers(self, process: asyncio.subprocess.Process | None = None) -> list[int]:
+    def workers(self, process: asyncio.subprocess.Process | None = None) -> list[int]:
+        """The process ids of the supervisor's children."""
         supervisor = process or self._process
         assert supervisor is not None
         children = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children")

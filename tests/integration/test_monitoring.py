@@ -224,7 +224,7 @@ async def test_c6_no_secret_and_no_content_stands_in_log_trace_metrics_or_title(
         _, health = await watched.get("/healthz")
         titles = b"".join(
             (Path("/proc") / str(pid) / name).read_bytes()
-            for pid in [watched.state["process"], *watched.process._workers()]
+            for pid in [watched.state["process"], *watched.process.workers()]
             for name in ("cmdline", "comm")
         ).decode()
     finally:

@@ -13,12 +13,14 @@ from tests.certificates import authority
 from tests.integration.gateway_process import GatewayProcess
 from tests.integration.ports import PortReservation
 from tests.security.dialogue import DIALOGUES
+from tests.security.people import fill
 
 _LISTENERS = {
     "inbound": 'role = "inbound"',
     "filter": 'role = "filter"\ntrusted_peers = ["127.0.0.1/32"]',
     "proxy": 'role = "proxy"\ntrusted_peers = ["127.0.0.1/32"]',
     "lmtp": 'protocol = "lmtp"',
+    "submission": 'role = "submission"',
 }
 
 MANY_CONNECTIONS = ("max_connections_per_client = 1000", "greeting_delay_ms = 0")
@@ -40,6 +42,7 @@ async def playground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
     addresses = {need: ("127.0.0.1", ports.take()) for need in needs}
     directory = tmp_path_factory.mktemp("gateway")
     authority().write(directory)
+    await fill(directory / "var" / "stellwerk.db")
     async with Sink() as sink:
         process = GatewayProcess(directory, _config(sink.address, addresses.items()))
         try:
@@ -75,7 +78,10 @@ mailboxes = ["*"]
 """
     for number, ((kind, *settings), (host, port)) in enumerate(listeners):
         lines = [f'name = "listener-{number}"', f'address = "{host}:{port}"', _LISTENERS[kind], *settings]
-        if any(setting.startswith("tls = ") for setting in settings):
+        has_tls = any(setting.startswith("tls = ") for setting in settings)
+        if kind == "submission" and not has_tls:
+            lines.append('tls = "starttls"')
+        if has_tls or kind == "submission":
             lines += ['tls_certificate = "gw.pem"', 'tls_key = "gw.key"']
         text += "\n[[listener]]\n" + "\n".join(lines) + "\n"
     return text

@@ -16,7 +16,7 @@ from tests.certificates import authority
 from tests.core.smtp.client import Client, eventually
 from tests.core.smtp.tls_client import TlsClient
 
-LISTENERS = ("inbound", "filter", "proxy", "lmtp")
+LISTENERS = ("inbound", "filter", "proxy", "lmtp", "submission")
 _PIECE = re.compile(r'"((?:[^"\\]|\\.)*)"(?: \* (\d+))?')
 _STRAY = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
 

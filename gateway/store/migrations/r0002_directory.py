@@ -102,6 +102,7 @@ def _create_people() -> None:
         sa.UniqueConstraint("address", name="uq_person_address"),
     )
     op.create_index("ix_person_context_id", "person", ["context_id"])
+    op.create_index("ix_person_deputy_id", "person", ["deputy_id"])
     op.create_index(
         "uq_person_context_id_extension",
         "person",
@@ -226,6 +227,19 @@ def _create_changes() -> None:
     op.create_index("ix_audit_entry_at", "audit_entry", ["at"])
     op.create_index("ix_audit_entry_noun_id", "audit_entry", ["noun_id"])
     op.create_index("ix_audit_entry_organisation_id_at", "audit_entry", ["organisation_id", "at"])
+    op.create_table(
+        "directory_import",
+        sa.Column("id", sa.Text, nullable=False),
+        sa.Column("noun", sa.Text, nullable=False),
+        sa.Column("actor", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("planned", sa.Integer, nullable=False),
+        sa.Column("written", sa.Integer, server_default="0", nullable=False),
+        sa.Column("started_at", sa.Float, nullable=False),
+        sa.Column("touched_at", sa.Float, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_directory_import"),
+    )
+    op.create_index("ix_directory_import_state", "directory_import", ["state"])
     version = op.create_table(
         "directory_version",
         sa.Column("kind", sa.Text, nullable=False),

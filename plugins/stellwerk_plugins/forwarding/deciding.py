@@ -20,6 +20,8 @@ class Decision:
     refusal: Refuse | None = None
     tags: dict[str, Tag] = field(default_factory=dict)
     routed_by: list[Rule] = field(default_factory=list)
+    undecided: list[Rule] = field(default_factory=list)
+    """Rules that count as not holding, since what decides was not looked at."""
 
     def route(self) -> Route | None:
         """None where no rule says anything about the way: later plugins and the core decide."""
@@ -45,7 +47,10 @@ class Ruleset:
         """Every rule that holds does its part, from top to bottom, until one is final."""
         decision = Decision()
         for rule, applies in self._rules:
-            if applies(facts):
+            answer = applies(facts)
+            if answer is None:
+                decision.undecided.append(rule)
+            elif answer:
                 _add(rule, decision)
                 if rule.stop or decision.drops or decision.refusal:
                     break

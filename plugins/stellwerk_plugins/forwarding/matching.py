@@ -1,13 +1,17 @@
-"""Turns a condition into a function of a message and a recipient. It sees header and envelope, never the content."""
+"""Turns a condition into a function of a message and a recipient. It sees header and envelope, never the content.
+
+The function says whether the condition holds, or None where that is not known: of a very long header not all is looked
+at, and what was not may change the answer. What is made of unknowns is known only where they do not matter.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from gateway.api import Address, Message
+from stellwerk_plugins.forwarding.comparing import comparison
 from stellwerk_plugins.forwarding.conditions import (
     AllOf,
     AnyOf,
@@ -34,11 +38,10 @@ class Facts:
 
     message: Message
     recipient: Address
-    known: dict[int, bool] = field(default_factory=dict)
+    known: dict[int, bool | None] = field(default_factory=dict)
 
 
-Holds = Callable[[Facts], bool]
-_Fits = Callable[[str], bool]
+Holds = Callable[[Facts], bool | None]
 
 
 def holds(condition: Condition) -> Holds:
@@ -46,13 +49,13 @@ def holds(condition: Condition) -> Holds:
     match condition:
         case AllOf():
             parts = [holds(each) for each in condition.conditions]
-            return lambda facts: all(part(facts) for part in parts)
+            return lambda facts: _opposite(_any_holds(_opposite(part(facts)) for part in parts))
         case AnyOf():
             parts = [holds(each) for each in condition.conditions]
-            return lambda facts: any(part(facts) for part in parts)
+            return lambda facts: _any_holds(part(facts) for part in parts)
         case Not():
             inner = holds(condition.condition)
-            return lambda facts: not inner(facts)
+            return lambda facts: _opposite(inner(facts))
         case RecipientCondition():
             fits_recipient = _address(condition)
             return lambda facts: fits_recipient(facts.recipient)
@@ -70,15 +73,27 @@ def holds(condition: Condition) -> Holds:
             return _tag(condition)
 
 
+def _any_holds(answers: Iterable[bool | None]) -> bool | None:
+    is_known = True
+    for answer in answers:
+        if answer:
+            return True
+        is_known &= answer is not None
+    return False if is_known else None
+
+
+def _opposite(answer: bool | None) -> bool | None:
+    return None if answer is None else not answer
+
+
 def _once_a_message(function: Holds) -> Holds:
     """A header may be a megabyte long and a message have a thousand recipients."""
     key = id(function)
 
-    def kept(facts: Facts) -> bool:
-        found = facts.known.get(key)
-        if found is None:
-            found = facts.known[key] = function(facts)
-        return found
+    def kept(facts: Facts) -> bool | None:
+        if key not in facts.known:
+            facts.known[key] = function(facts)
+        return facts.known[key]
 
     return kept
 
@@ -116,28 +131,8 @@ def _sender(condition: SenderCondition) -> Holds:
 
 
 def _header(name: str, condition: TextCondition) -> Holds:
-    fits = _any_of(condition)
-    return lambda facts: any(fits(text) for text in facts.message.headers.texts(name))
-
-
-def _any_of(condition: TextCondition) -> _Fits:
-    """How one text is compared. A header condition without a comparison takes every text."""
-    if condition.equals:
-        wanted = frozenset(text.casefold() for text in condition.equals)
-        return lambda text: text.casefold() in wanted
-    if condition.contains:
-        words = [word.casefold() for word in condition.contains]
-        return lambda text: _holds_one(text.casefold(), words)
-    patterns = [compiled_glob(glob) for glob in condition.glob] or [compiled(each) for each in condition.pattern]
-    return (lambda text: _matches_one(text, patterns)) if patterns else (lambda text: True)
-
-
-def _holds_one(text: str, words: Sequence[str]) -> bool:
-    return any(word in text for word in words)
-
-
-def _matches_one(text: str, patterns: Sequence[Any]) -> bool:
-    return any(pattern.search(text) for pattern in patterns)
+    fits = comparison(condition)
+    return lambda facts: _any_holds(map(fits, facts.message.headers.pieces(name)))
 
 
 def _size(condition: SizeCondition) -> Holds:

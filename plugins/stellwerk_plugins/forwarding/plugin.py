@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from weakref import WeakKeyDictionary
 
-from gateway.api import Address, Message, Plugin, Registry, Route, Services, Tag, hookimpl
+from gateway.api import MAX_TEXT_OCTETS, Address, Message, Plugin, Registry, Route, Services, Tag, hookimpl
 from stellwerk_plugins.forwarding.config import ForwardingSettings
 from stellwerk_plugins.forwarding.deciding import Decision, Ruleset
 from stellwerk_plugins.forwarding.matching import Facts
-from stellwerk_plugins.forwarding.rules import TagAction
+from stellwerk_plugins.forwarding.rules import UNDECIDED, TagAction
 
 
 class Forwarding(Plugin[ForwardingSettings]):
@@ -19,10 +19,11 @@ class Forwarding(Plugin[ForwardingSettings]):
     def __init__(self, config: ForwardingSettings, services: Services) -> None:
         super().__init__(config, services)
         self._rules = Ruleset(config.rule)
-        self._known: WeakKeyDictionary[Message, dict[int, bool]] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[Message, dict[int, bool | None]] = WeakKeyDictionary()
 
     @hookimpl
     def register(self, registry: Registry) -> None:
+        registry.tag(UNDECIDED, "rules that were left out, since they ask for more of a header than is looked at")
         for name in dict.fromkeys(rule.then.name for rule in self.config.rule if isinstance(rule.then, TagAction)):
             registry.tag(name, "set by a rule")
         registry.check("targets", self._missing_mailboxes)
@@ -34,13 +35,16 @@ class Forwarding(Plugin[ForwardingSettings]):
 
     @hookimpl
     def message_received(self, message: Message) -> list[Tag] | None:
-        if not self._rules.has_tags:
+        if not self._rules.has_tags and len(message.body.header_block) <= MAX_TEXT_OCTETS:
             return None
         tags: dict[str, Tag] = {}
+        undecided: dict[str, None] = {}
         for recipient in message.envelope.recipients:
             if self._is_ours(recipient.address):
-                tags |= self._decision(message, recipient.address).tags
-        return list(tags.values())
+                decision = self._decision(message, recipient.address)
+                tags |= decision.tags
+                undecided |= dict.fromkeys(rule.id for rule in decision.undecided)
+        return [*tags.values(), *([Tag(UNDECIDED, ", ".join(undecided))] if undecided else [])]
 
     @hookimpl
     def route_recipient(self, message: Message, recipient: Address) -> Route | None:

@@ -12,6 +12,8 @@ from stellwerk_plugins.forwarding.texts import Target, Text
 
 MAX_TARGETS = 100
 MAX_REPLY_TEXT = 200
+UNDECIDED = "undecided"
+"""The one tag that is not set by a rule."""
 
 
 class RedirectAction(Node):
@@ -75,6 +77,13 @@ class TagAction(Node):
     value: bool | int | Text = Field(
         True, description="its value", json_schema_extra={"allowed": "a text, a whole number, true or false"}
     )
+
+    @field_validator("name")
+    @classmethod
+    def _is_free(cls, name: str) -> str:
+        if name == UNDECIDED:
+            raise ValueError(f'expected another name: the plugin itself sets "{UNDECIDED}"')
+        return name
 
 
 Action = Annotated[RedirectAction | KeepAction | DiscardAction | RefuseAction | TagAction, Field(discriminator="kind")]

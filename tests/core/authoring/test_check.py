@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -137,7 +138,7 @@ def test_g6_a_sleep_and_a_request_in_the_loop_are_found(tmp_path: Path) -> None:
     checked = check(find_source(str(written(tmp_path, body)), None), {})
     blocking = [(finding.line, finding.text) for finding in checked.findings if finding.rule == "blocking"]
     assert [line for line, _ in blocking] == [7, 17]
-    assert "smtp_mail kept the event loop for 0.2 s" in blocking[1][1]
+    assert re.search(r"smtp_mail kept the event loop for \d+(\.\d+)? s", blocking[1][1])
 
 
 @pytest.mark.slow
@@ -156,6 +157,41 @@ def test_a_plugin_that_ends_or_does_not_load(tmp_path: Path, body: str, expected
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("pass", ""),
+        ("os._exit(3)", "it ended the process it was tried in (exit status 3)"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "it ended the process it was tried in (exit status -9)"),
+        ("while True: pass", "message_received kept the event loop for 5 s"),
+    ],
+)
+def test_a_trial_leaves_nothing_behind_however_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, text: str
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    body = f"@hookimpl\ndef message_received(self):\n    import os, signal\n    {line}\n"
+    checked = check(find_source(str(written(tmp_path, body)), None), {})
+    assert text in "".join(finding.text for finding in checked.findings)
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_nothing_is_left_of_a_trial_that_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.setattr("gateway.authoring.check.TRIAL_SECONDS", 3)
+    body = "@hookimpl\nasync def message_received(self):\n    await asyncio.sleep(3600)\ntimeout_seconds = 3600.0\n"
+    (found,) = check(find_source(str(written(tmp_path, body)), None), {}).findings
+    assert found.text.endswith("the trial did not end")
+    assert list(temporary.iterdir()) == []
+
+
 def test_a_scaffold_has_no_findings_and_what_is_taken_from_it_is_one(tmp_path: Path) -> None:
     scaffold("word_mark", tmp_path)
     project = tmp_path / "word_mark"

@@ -10,6 +10,7 @@ import pytest
 from gateway.cli.main import main
 from tests.core.cli.running import Ran
 from tests.core.gateways import CONFIG
+from tests.databases import url_of
 
 
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Ran:
@@ -26,5 +27,7 @@ def config_file(directory: Path, *plugins: str, tables: str = "") -> Path:
     """A configuration file for `directory`; nothing else is there yet."""
     names = ", ".join(f'"{name}"' for name in plugins)
     file = directory / "stellwerk.toml"
-    file.write_text(CONFIG.format(plugins=names, directory=directory, tables=tables, deadline=30.0))
+    file.write_text(
+        CONFIG.format(plugins=names, directory=directory, url=url_of(directory), tables=tables, deadline=30.0)
+    )
     return file

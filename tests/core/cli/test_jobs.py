@@ -18,12 +18,11 @@ from tests.core.gateways import NOW
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path}/test.db"
-    upgrade(url, [CORE])
+def config(tmp_path: Path, store_url: str) -> str:
+    upgrade(store_url, [CORE])
 
     async def fill() -> None:
-        store = Store.open(url)
+        store = Store.open(store_url)
         await store.write([add_write("j1", Job("send_mail", {}, "k1", "core", b"x"), NOW)])
         await store.write([add_write("j2", Job("note", {}, "k2", "crm"), NOW)])
         await store.write([Write(outbox.finish, Finish("j1", NOW, "550 5.1.1 no\x1b[31m", dead=True))])

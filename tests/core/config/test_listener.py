@@ -18,6 +18,7 @@ PEERS = {"trusted_peers": ["192.0.2.2"]}
 PROXIES = {"proxy_protocol": True, "trusted_proxies": ["192.0.2.3"]}
 FILTER: dict[str, Any] = {"role": "filter", **PEERS}
 TRUST = {"trust_network": True}
+SUBMISSION: dict[str, Any] = {"role": "submission"}
 
 
 def listener(*tables: dict[str, Any]) -> ListenerConfig:
@@ -42,6 +43,13 @@ def listener(*tables: dict[str, Any]) -> ListenerConfig:
         ((NETWORK, PEERS, {"xclient": True}), "xclient on 192.0.2.1:25 can be reached from the network"),
         ((NETWORK, PROXIES), "proxy_protocol on 192.0.2.1:25 can be reached from the network"),
         ((NETWORK, PROXIES, CLIENTS), "the header comes before any certificate"),
+        ((NETWORK, SUBMISSION), "passwords need encryption"),
+        ((LOOPBACK, SUBMISSION), "passwords need encryption"),
+        ((NETWORK, SUBMISSION, {"auth_without_tls": True}), "passwords would come to 192.0.2.1:25 in the clear"),
+        ((UNIX, SUBMISSION, {"auth_without_tls": True, "protocol": "lmtp"}), "mail programs speak no LMTP"),
+        ((UNIX, SUBMISSION, {"auth_without_tls": True, "direction": "inbound"}), "what people submit is outbound"),
+        ((LOOPBACK, {"auth_without_tls": True}), 'nobody logs in here; auth_without_tls is for role = "submission"'),
+        ((LOOPBACK, {"max_person_message_rate": 5}), "nobody logs in here"),
     ],
 )
 def test_contradictions(tables: tuple[dict[str, Any], ...], expected: str) -> None:
@@ -64,10 +72,22 @@ def test_contradictions(tables: tuple[dict[str, Any], ...], expected: str) -> No
         (UNIX, {"xclient": True}),
         (UNIX, {"proxy_protocol": True}),
         (UNIX, {"role": "proxy"}),
+        (NETWORK, SUBMISSION, {"tls": "starttls"}, CERTIFICATE),
+        (NETWORK, SUBMISSION, {"tls": "required"}, CERTIFICATE),
+        (NETWORK, SUBMISSION, {"tls": "implicit"}, CERTIFICATE),
+        (LOOPBACK, SUBMISSION, {"auth_without_tls": True}),
+        (UNIX, SUBMISSION, {"auth_without_tls": True, "direction": "outbound"}),
+        (LOOPBACK, {"max_person_message_rate": 200, "hide_client": False}),
     ],
 )
 def test_what_goes_together(tables: tuple[dict[str, Any], ...]) -> None:
     listener(*tables)
+
+
+def test_submitted_mail_is_outbound_and_met_strictly() -> None:
+    made = listener(LOOPBACK, SUBMISSION, {"auth_without_tls": True})
+    assert made.direction == "outbound"
+    assert not made.normalises_newlines
 
 
 @pytest.mark.parametrize(("settings", "seconds"), [({}, 540), ({"role": "proxy", **PEERS}, 80)])

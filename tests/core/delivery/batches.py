@@ -35,12 +35,12 @@ def batch(data: bytes | Body = MESSAGE, *to: Address, **more: Any) -> Batch:
     return Batch(**{**settings, **more})
 
 
-def spilled(data: bytes) -> FileBody:
+def spilled(data: bytes, *, is_plain: bool = False) -> FileBody:
     """A body in an unlinked file, as a large message has it."""
     with tempfile.TemporaryFile() as file:
         file.write(data)
         file.flush()
-        return FileBody(os.dup(file.fileno()), len(data), b"")
+        return FileBody(os.dup(file.fileno()), len(data), b"", is_plain=is_plain)
 
 
 def soon(seconds: float = 30.0) -> float:

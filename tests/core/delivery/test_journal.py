@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from sqlalchemy import Column, Connection, MetaData, Table, Text, func, select
 from gateway.delivery.journal import DELIVERED_ALREADY, Begin, Begun, Identity, Journal
 from gateway.delivery.journal_rows import Purge
 from gateway.delivery.journal_rules import Decision, State
+from gateway.errors import CommitUnknown
 from gateway.mail.address import Address
 from gateway.mail.envelope import Recipient
 from gateway.mail.reply import ACCEPTED, NEXT_HOP_DOWN, UNKNOWN_USER, Reply
@@ -30,10 +30,9 @@ notes = Table("plugin_notes", MetaData(), Column("id", Text, primary_key=True), 
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    url = f"sqlite:///{tmp_path / 'journal.db'}"
-    await asyncio.to_thread(upgrade, url, [CORE])
-    opened = Store.open(url)
+async def store(store_url: str) -> AsyncIterator[Store]:
+    await asyncio.to_thread(upgrade, store_url, [CORE])
+    opened = Store.open(store_url)
     yield opened
     await asyncio.to_thread(opened.close)
 
@@ -237,6 +236,47 @@ async def test_steps_that_hand_nothing_on_are_settled_at_once(journal: Journal) 
     later = RecipientPlan(Recipient(Address.parse("b@x.test")), (PlannedStep(Refuse(NEXT_HOP_DOWN)),))
     begun = await journal.begin(begin("t1", refuse, later))
     assert [begun.steps[key][0].state for key in ("a@x.test", "b@x.test")] == [State.REFUSED, State.DEFERRED]
+
+
+async def test_two_processes_that_begin_the_same_messages_at_once_do_not_both_get_them(
+    journal: Journal, store_url: str
+) -> None:
+    other_store = Store.open(store_url)
+    other = journal_of(other_store, Identity("n2", "boot1", "n2-boot1-1"))
+    try:
+        for number in range(20):
+            new = begin(f"t{number}", plan("a@x.test"), digest=f"d{number}")
+            again = replace(new, transaction_id=f"u{number}", entry_id=f"u{number}")
+            both = await asyncio.gather(journal.begin(new), other.begin(again))
+            assert sorted(begun.decisions["a@x.test"] for begun in both) == [Decision.BUSY, Decision.NEW]
+    finally:
+        await asyncio.to_thread(other_store.close)
+
+
+async def test_s4_a_commit_a_that_may_stand_keeps_its_sender_waiting_for_no_lease(
+    store: Store, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = journal_of(store)
+    deferred = await first.begin(begin("t0", plan("b@x.test"), digest="d0"))
+    await finish(first, store, deferred, State.DEFERRED, NEXT_HOP_DOWN)
+    lost_answer = store.write
+
+    async def commit_and_lose_the_answer(*given: Any, **more: Any) -> list[Any]:
+        await lost_answer(*given, **more)
+        raise CommitUnknown("gone")
+
+    monkeypatch.setattr(store, "write", commit_and_lose_the_answer)
+    for request in (begin("t1", plan("a@x.test")), begin("t2", plan("b@x.test"), digest="d0", now=NOW + 60)):
+        with pytest.raises(CommitUnknown):
+            await first.begin(request)
+    monkeypatch.undo()
+    await store.write([])
+    new = await first.begin(begin("t3", plan("a@x.test"), now=NOW + 1))
+    assert new.decisions == {"a@x.test": Decision.REPLAN}  # nothing was handed on
+    again = await first.begin(begin("t4", plan("b@x.test"), digest="d0", now=NOW + 61))
+    assert again.decisions == {"b@x.test": Decision.RETRY}
+    rows = await store.read(select(journal_step.c.state, journal_step.c.transaction_id, journal_step.c.doubts))
+    assert sorted(map(tuple, rows)) == [("sending", "t3", 0), ("sending", "t4", 0)]
 
 
 PURGES = [

@@ -15,7 +15,10 @@ from gateway.mail.envelope import Recipient
 from gateway.store.schema import journal_step
 from gateway.store.store import BatchFunction
 from tests.core.delivery.batches import ANNA
-from tests.core.gateways import HELLO, OUTBOUND, Running, locked, running
+from tests.core.gateways import HELLO, OUTBOUND, Running, running
+from tests.databases import locked, on_both_databases, url_of
+
+pytestmark = on_both_databases
 
 TO = "anna@example.test"
 
@@ -89,7 +92,7 @@ async def test_a_clean_stop_writes_what_is_held_and_holds_nothing_more(gateway: 
 
 async def test_a_held_outcome_that_the_store_does_not_take_stays_with_the_writer(gateway: Running) -> None:
     sent = await gateway.send(TO, confirm=False)
-    with locked(gateway.directory):
+    with locked(url_of(gateway.directory)):
         gateway.confirm(sent)
         other = await gateway.send("bo@example.test", raw=HELLO + b"more\r\n")  # makes the writer try
     assert other.code == 451

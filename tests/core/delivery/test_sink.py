@@ -141,6 +141,16 @@ async def test_a_point_can_be_waited_for_and_held() -> None:
         assert codes(await conversation) == ["220", "250"]
 
 
+async def test_a_fault_in_a_dialogue_closes_the_connection_and_is_raised_at_the_end() -> None:
+    """Otherwise the socket stays open, and whichever test runs at the next garbage collection is blamed for it."""
+    sink = Sink()
+    await sink.__aenter__()
+    sink.answer("CONNECT", Answer("\udc80"))
+    assert await asyncio.wait_for(talk(sink), timeout=20) == b""
+    with pytest.raises(UnicodeEncodeError):
+        await sink.__aexit__(None, None, None)
+
+
 async def test_a_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "sink"
     async with Sink(unix_path=path) as sink:

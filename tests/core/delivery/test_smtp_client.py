@@ -229,8 +229,7 @@ async def test_a_spilled_plain_body_arrives_by_either_way_of_reading(
     monkeypatch: pytest.MonkeyPatch, is_at_hand: bool
 ) -> None:
     data = b"Subject: x\r\n\r\n" + b"x" * 998 + b"\r\n" * 200_000
-    body = spilled(data)
-    body.is_plain = True
+    body = spilled(data, is_plain=True)
     if not is_at_hand:
         monkeypatch.setattr(FileBody, "read_at_once", lambda self, start, end: None)
     async with Sink() as sink, next_hop(sink) as hop:
@@ -248,7 +247,6 @@ async def test_a_spool_that_lost_octets_breaks_off(tmp_path: Path, is_plain: boo
         (result,) = await hop.deliver(batch(cut), deadline=soon())
     assert (result.outcome, result.reply) == (Outcome.DEFERRED, INTERNAL_ERROR)
     assert sink.messages == []
-    cut.close()
 
 
 # Deadlines and cancellation: what happens depends on which side of the final dot it is.

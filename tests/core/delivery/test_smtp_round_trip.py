@@ -20,10 +20,15 @@ LINES = st.lists(
 class CutBody(Body):
     """A body whose pieces end where the test says."""
 
+    _data: bytes
+    _borders: list[int]
+
     def __init__(self, data: bytes, cuts: list[int]) -> None:
-        self._data = data
-        self._borders = sorted({len(data), *(cut for cut in cuts if cut < len(data))})
-        self.is_plain = data[-2:] in (b"", b"\r\n") and b"\r\n." not in b"\r\n" + data
+        vars(self).update(
+            _data=data,
+            _borders=sorted({len(data), *(cut for cut in cuts if cut < len(data))}),
+            is_plain=data[-2:] in (b"", b"\r\n") and b"\r\n." not in b"\r\n" + data,
+        )
 
     def __len__(self) -> int:
         return len(self._data)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from sqlalchemy import Select
+from sqlalchemy import Connection, Select, Table, update
 
 from gateway.directory.actor import Actor, command_line
 from gateway.directory.change import Command, Done, carry_out
@@ -17,7 +17,7 @@ from gateway.directory.domains import AddDomain, TrustDomain
 from gateway.directory.mailboxes import AddAlias, AddMailbox
 from gateway.directory.organisations import AddContext, AddOrganisation
 from gateway.directory.people import AddPerson
-from gateway.store.store import Store
+from gateway.store.store import Store, Write
 from gateway.store.upgrade import CORE, upgrade
 
 T = TypeVar("T")
@@ -42,18 +42,59 @@ class Kept:
         """As `do`, with the audit entries that it made."""
         return await carry_out(self.store, actor, command, lambda: self.now, dry_run=dry_run)
 
+    async def undo(self, table: Table, identity: str, **values: Any) -> None:
+        """Give a row other values past every command."""
+        statement = update(table).where(table.c.id == identity).values(**values)
+
+        def run(connection: Connection, payloads: Sequence[Any], /) -> Sequence[None]:
+            connection.execute(statement)
+            return [None] * len(payloads)
+
+        await self.store.write([Write(run, None)])
+
     async def rows(self, query: Select[Any]) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in await self.store.read(query)]
 
 
 @pytest.fixture
-async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
+async def kept(store_url: str) -> AsyncIterator[Kept]:
     """An empty directory."""
-    url = f"sqlite:///{tmp_path}/store.db"
+    await asyncio.to_thread(upgrade, store_url, [CORE])
+    store = Store.open(store_url)
+    yield Kept(store, store_url)
+    await asyncio.to_thread(store.close)
+
+
+@pytest.fixture
+async def another(tmp_path: Path) -> AsyncIterator[Callable[[], Kept]]:
+    """A second, empty directory on a store of its own."""
+    url = f"sqlite:///{tmp_path}/another.db"
     upgrade(url, [CORE])
     store = Store.open(url)
-    yield Kept(store, url)
+    yield lambda: Kept(store, url)
     await asyncio.to_thread(store.close)
+
+
+TOWN: tuple[Command[Any], ...] = (
+    AddOrganisation("acme", "Acme Ltd"),
+    AddContext("acme", "sales"),
+    AddContext("acme", "plant"),
+    AddDomain("acme.test", "acme"),
+    TrustDomain("acme.test"),
+    AddOrganisation("other"),
+    AddContext("other", "main"),
+    AddDomain("other.test", "other"),
+    TrustDomain("other.test"),
+    AddPerson("anna@acme.test", "acme", "sales", "Anna Berg", "organisation_admin"),
+    AddPerson("bo@acme.test", "acme", "plant", "Bo Dahl"),
+    AddPerson("cleo@other.test", "other", "main", "Cleo Fink"),
+    AddMailbox("anna@acme.test", "acme", "sales", owner="anna@acme.test"),
+    AddMailbox("bo@acme.test", "acme", "plant", owner="bo@acme.test"),
+    AddMailbox("cleo@other.test", "other", "main", owner="cleo@other.test"),
+    AddMailbox("team@acme.test", "acme", "sales", "shared", display_name="Acme Sales"),
+    AddAlias("info@acme.test", "team@acme.test"),
+)
+"""The commands that make `town`."""
 
 
 @pytest.fixture
@@ -63,24 +104,6 @@ async def town(kept: Kept) -> Kept:
     anna@acme.test (sales, organisation admin), bo@acme.test (plant), cleo@other.test own mailboxes of their names;
     team@acme.test is shared and has the alias info@acme.test.
     """
-    for command in (
-        AddOrganisation("acme", "Acme Ltd"),
-        AddContext("acme", "sales"),
-        AddContext("acme", "plant"),
-        AddDomain("acme.test", "acme"),
-        TrustDomain("acme.test"),
-        AddOrganisation("other"),
-        AddContext("other", "main"),
-        AddDomain("other.test", "other"),
-        TrustDomain("other.test"),
-        AddPerson("anna@acme.test", "acme", "sales", "Anna Berg", "organisation_admin"),
-        AddPerson("bo@acme.test", "acme", "plant", "Bo Dahl"),
-        AddPerson("cleo@other.test", "other", "main", "Cleo Fink"),
-        AddMailbox("anna@acme.test", "acme", "sales", owner="anna@acme.test"),
-        AddMailbox("bo@acme.test", "acme", "plant", owner="bo@acme.test"),
-        AddMailbox("cleo@other.test", "other", "main", owner="cleo@other.test"),
-        AddMailbox("team@acme.test", "acme", "sales", "shared", display_name="Acme Sales"),
-        AddAlias("info@acme.test", "team@acme.test"),
-    ):
+    for command in TOWN:
         await kept.do(command)
     return kept

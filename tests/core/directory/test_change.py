@@ -14,7 +14,7 @@ from gateway.directory.mailboxes import AddAlias, AddMailbox, ChangeMailbox, End
 from gateway.directory.members import AddMember, EndMember, Rights
 from gateway.directory.organisations import AddOrganisation, ChangeOrganisation
 from gateway.directory.people import AddPerson, SetPassword
-from gateway.directory.tables import address, audit_entry, directory_version, membership, organisation, person
+from gateway.directory.tables import address, audit_entry, context, directory_version, membership, organisation, person
 from tests.core.directory.conftest import NOON, Kept
 
 
@@ -78,12 +78,22 @@ async def test_what_is_refused_and_how(town: Kept, command: object, error: type[
 
 
 @pytest.mark.parametrize(
-    ("role", "organisation_id", "error"),
-    [("member", "acme", NotAllowed), ("organisation_admin", "other", NotFound), ("context_admin", "acme", NotAllowed)],
+    ("role", "place", "error"),
+    [
+        ("member", "acme/sales", NotAllowed),
+        ("member", "acme/plant", NotFound),
+        ("context_admin", "acme/plant", NotFound),
+        ("organisation_admin", "other/main", NotFound),
+    ],
 )
-async def test_who_may_not(town: Kept, role: str, organisation_id: str, error: type[DirectoryError]) -> None:
-    ids = {row["name"]: row["id"] for row in await town.rows(select(organisation))}
-    actor = Actor("dora@acme.test", role, "p1", ids[organisation_id], "no such context")  # type: ignore[arg-type]
+async def test_who_may_not(town: Kept, role: str, place: str, error: type[DirectoryError]) -> None:
+    owner, _, name = place.partition("/")
+    [ids] = await town.rows(
+        select(context.c.id, context.c.organisation_id)
+        .join_from(context, organisation)
+        .where(organisation.c.name == owner, context.c.name == name)
+    )
+    actor = Actor("dora@acme.test", role, "p1", ids["organisation_id"], ids["id"])  # type: ignore[arg-type]
     with pytest.raises(error):
         await town.do(AddAlias("new@acme.test", "team@acme.test"), actor)
 

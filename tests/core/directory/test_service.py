@@ -6,22 +6,24 @@ import pytest
 from sqlalchemy import update
 
 from gateway.directory.cache import STALE_SECONDS, Version
-from gateway.directory.domains import TrustDomain
+from gateway.directory.domains import AddDomain, TrustDomain
 from gateway.directory.mailboxes import AddAlias, AddMailbox, ChangeMailbox, EndAlias
 from gateway.directory.members import AddMember, Rights
-from gateway.directory.organisations import ChangeOrganisation, SetFallback, SwitchPlugin
+from gateway.directory.organisations import AddOrganisation, ChangeOrganisation, SetFallback, SwitchPlugin
 from gateway.directory.people import AddPerson
 from gateway.directory.service import DirectoryService
 from gateway.directory.static import StaticDirectory
 from gateway.directory.tables import person
 from gateway.errors import StoreUnavailable
+from gateway.hooks.loader import load_plugins
 from gateway.hooks.runner import Call
 from gateway.mail.address import Address
 from gateway.mail.reply import Reply
 from gateway.routing.plan import DeliverStep
 from gateway.routing.route import Refuse
 from tests.core.directory.conftest import Kept
-from tests.hooks.walk import OUTBOUND, Walk, call, chain, config, returns, session, steps
+from tests.core.hooks.test_loader import NoDns
+from tests.hooks.walk import OUTBOUND, Walk, call, chain, config, returns, services, session, steps
 
 
 async def walk_with(kept: Kept, *calls: Call, tables: str = "") -> Walk:
@@ -80,8 +82,6 @@ async def test_what_is_said_at_rcpt(town: Kept, address: str, reply: str) -> Non
 
 
 async def test_an_international_domain_has_one_form(town: Kept) -> None:
-    from gateway.directory.domains import AddDomain
-
     await town.do(AddDomain("Bücher.test", "acme"))
     await town.do(TrustDomain("xn--bcher-kva.test"))
     await town.do(AddMailbox("anna@bücher.test", "acme", "sales", "shared"))
@@ -141,7 +141,7 @@ async def test_mail_of_somebody_who_has_left(town: Kept) -> None:
 
     await town.do(AddMember("bo@acme.test", "dora@acme.test", Rights()))
     await town.do(AddMember("bo@acme.test", "anna@acme.test", Rights()))
-    expected = [("anna@acme.test", "mail"), ("dora@acme.test", "mail")]
+    expected = [("dora@acme.test", "mail"), ("anna@acme.test", "mail")]
     assert await routed(await walk_with(town), "bo@acme.test") == expected
 
     await leave(town, "dora@acme.test")
@@ -197,9 +197,6 @@ async def test_a_change_is_seen_with_the_next_look_and_what_is_known_is_not_aske
 
 
 async def test_a_new_domain_is_seen_with_the_next_look(kept: Kept) -> None:
-    from gateway.directory.domains import AddDomain
-    from gateway.directory.organisations import AddOrganisation
-
     walk = await walk_with(kept)
     await kept.do(AddOrganisation("acme"))
     await kept.do(AddDomain("acme.test", "acme"))
@@ -243,3 +240,30 @@ async def test_a_version_is_fresh_for_a_second(town: Kept) -> None:
     with pytest.raises(StoreUnavailable):
         await version.look()
     assert not version.is_fresh
+
+
+async def test_size_limit_keeps_a_mailbox_s_own_limit(town: Kept) -> None:
+    """Announced at RCPT, and real at the end of data; an alias has the limit of its mailbox."""
+    await town.do(ChangeMailbox("team@acme.test", {"max_message_bytes": 1000}))
+    settings = config("", ["size_limit"])
+    directory = DirectoryService(StaticDirectory(settings.hosted, settings.server.hostname), town.store)
+    await directory.start()
+    found = load_plugins(settings, services(directory, NoDns()))
+    walk = Walk(settings, found.runner, directory)
+    try:
+        transaction, _ = await walk.mail(size=1001)
+        refused = await walk.rcpt(transaction, "info@acme.test")
+        assert str(refused).startswith("552 5.3.4 the message is too big: 1001 octets announced, at most 1000 are")
+        assert (await walk.rcpt(transaction, "anna@acme.test")).is_accept
+        assert (await walk.rcpt((await walk.mail(size=1000))[0], "info@acme.test")).is_accept
+
+        plan = (await walk.send(b"Subject: x\r\n\r\n" + b"x" * 1000, "info@acme.test", "anna@acme.test")).plan
+        refused_step, delivered = steps(plan)
+        assert isinstance(refused_step, Refuse)
+        assert str(refused_step.reply).startswith(
+            "552 5.3.4 the message is too big: 1014 octets, at most 1000 are taken"
+        )
+        assert isinstance(delivered, DeliverStep)
+        assert str(delivered.to) == "anna@acme.test"
+    finally:
+        found.close()

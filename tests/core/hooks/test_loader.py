@@ -35,6 +35,8 @@ class NoDirectory:
     def is_local(self, address: object) -> bool:
         return False
 
+    smallest_message_limit: int | None = None
+
     async def has_mailbox(self, address: object) -> bool:
         return False
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -19,11 +18,10 @@ LATER = NOW + 600
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
+async def store(store_url: str) -> AsyncIterator[Store]:
     """Jobs: `new` is due, `again` failed once, `gone` is dead, `over` is done, `held` is worked on."""
-    url = f"sqlite:///{tmp_path / 'jobs.db'}"
-    await asyncio.to_thread(upgrade, url, [CORE])
-    opened = Store.open(url)
+    await asyncio.to_thread(upgrade, store_url, [CORE])
+    opened = Store.open(store_url)
     for name in ("again", "gone", "over", "held", "new"):
         await opened.write([add_write(name, Job("note", {"secret": "canary"}, name, "crm", b"canary"), NOW)])
     await opened.write([Write(outbox.lease, Lease("desk1", NOW, NOW + 900, 4))])

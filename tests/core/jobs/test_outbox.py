@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,10 +20,9 @@ from tests.core.gateways import NOW
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    url = f"sqlite:///{tmp_path / 'jobs.db'}"
-    await asyncio.to_thread(upgrade, url, [CORE])
-    opened = Store.open(url)
+async def store(store_url: str) -> AsyncIterator[Store]:
+    await asyncio.to_thread(upgrade, store_url, [CORE])
+    opened = Store.open(store_url)
     yield opened
     await asyncio.to_thread(opened.close)
 

@@ -20,7 +20,10 @@ from gateway.mail.reply import UNKNOWN_USER
 from gateway.routing.effects import Job
 from gateway.store.schema import job as job_table
 from gateway.store.store import Write
-from tests.core.gateways import NOW, Running, locked, plugin, running
+from tests.core.gateways import NOW, Running, plugin, running
+from tests.databases import locked, on_both_databases, url_of
+
+pytestmark = on_both_databases
 
 TO = "out@sender.test"
 RUNS = """
@@ -303,7 +306,7 @@ async def test_the_loop_meets_a_store_that_is_down_with_patience(
     await add(gateway, mail())
     hops = gateway.gateway.next_hops
     desk_worker = JobWorker(gateway.gateway.store, gateway.gateway.plugins.runner, hops, "relay", "desk1", look)
-    with locked(gateway.directory):
+    with locked(url_of(gateway.directory)):
         task = asyncio.create_task(desk_worker.run())
         for _ in range(4):
             await looks.acquire()
@@ -339,7 +342,7 @@ async def test_the_loop_outlives_a_bug(
 
 
 async def test_what_became_of_a_job_is_known_although_the_store_was_down(gateway: Running) -> None:
-    lock = locked(gateway.directory)
+    lock = locked(url_of(gateway.directory))
 
     def lock_now(batch: Batch) -> None:
         lock.__enter__()

@@ -14,7 +14,7 @@ from gateway.mail.body import Body, MemoryBody
 from gateway.mail.edits import Edits
 from gateway.mail.envelope import Client, Envelope, MailParameters, Recipient, Session
 from gateway.mail.ids import new_id
-from gateway.mail.message import Message
+from gateway.mail.message import Message, asking
 from gateway.mail.transaction import Transaction
 from tests.core.mail.strategies import bodies
 
@@ -41,7 +41,9 @@ def test_the_header_is_indexed_once() -> None:
 
 
 @pytest.mark.parametrize("structure", [ParsedMessage(), None])
-async def test_the_structure_is_parsed_once_and_only_when_asked_for(structure: ParsedMessage | None) -> None:
+async def test_g8_the_structure_is_parsed_once_when_asked_for_and_each_plugin_has_its_own(
+    structure: ParsedMessage | None,
+) -> None:
     calls: list[Body] = []
 
     async def parse(body: Body) -> ParsedMessage | None:
@@ -51,9 +53,29 @@ async def test_the_structure_is_parsed_once_and_only_when_asked_for(structure: P
     body = MemoryBody(b"")
     received = message(body, parser=parse)
     assert calls == []
-    assert await received.parsed() is structure
-    assert await received.parsed() is structure
+    own = [await received.parsed(), await received.parsed()]
+    with_name = asking.set("other")
+    own.append(await received.parsed())
+    asking.reset(with_name)
+    assert own[0] is own[1]
     assert calls == [body]
+    if structure is None:
+        assert own == [None, None, None]
+    else:
+        assert own[0] is not own[2]
+        assert structure not in own
+
+
+def test_the_content_key_tells_return_path_and_bytes_and_nothing_else() -> None:
+    def key(sender: str, raw: bytes, id: str = "m", *to: Address) -> str:
+        envelope = Envelope(Address.parse(sender) if sender else None, tuple(Recipient(address) for address in to))
+        return Message(id, envelope, SESSION, MemoryBody(raw), 0.0).content_key
+
+    first = key("a@sender.test", b"x", "m1", ANNA)
+    assert re.fullmatch(r"[0-9a-f]{64}", first)
+    assert first == key("a@sender.test", b"x", "m2", Address("bo", "example.test"))
+    keys = {first, key("a@sender.test", b"y"), key("b@sender.test", b"x"), key("", b"x"), key("ä@sender.test", b"x")}
+    assert len(keys) == 5
 
 
 def test_messages_are_themselves_and_frozen() -> None:

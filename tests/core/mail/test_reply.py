@@ -97,6 +97,7 @@ def test_constants(name: str, reply: Reply) -> None:
         ("MAIL_LOOP", "554 5.4.6"), ("TOO_MANY_RECIPIENTS", "452 4.5.3"), ("BARE_NEWLINE", "550 5.6.0"),
         ("NEXT_HOP_DOWN", "451 4.4.1"), ("NEXT_HOP_BROKE_OFF", "451 4.4.2"), ("STORE_DOWN", "451 4.3.0"),
         ("PLUGIN_FAILED", "451 4.3.0"), ("STILL_BEING_DELIVERED", "451 4.3.0"), ("DISK_FULL", "452 4.3.1"),
+        ("SPOOL_DOWN", "451 4.3.0"),
         ("SHUTTING_DOWN", "421 4.3.2"), ("TOO_MANY_ERRORS", "421 4.7.0"), ("TOO_MANY_CONNECTIONS", "421 4.7.0"),
         ("TOO_SLOW", "421 4.4.2"), ("TALK_BEFORE_BANNER", "554 5.5.0"),
     ],

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.mail.address import Address
-from gateway.mail.envelope import Client, Envelope, MailParameters, Recipient, Session
+from gateway.mail.envelope import Client, Envelope, Identity, MailParameters, Recipient, Session
 from gateway.mail.stamp import LOOP_FIELD, Inspection, Stamp
 from tests.core.mail.strategies import bodies
 
@@ -18,6 +18,7 @@ HOST = "gw.example.org"
 STAMP = Stamp(HOST, b"secret")
 ANNA = Recipient(Address("anna", "example.test"))
 BO = Recipient(Address("bo", "example.test"))
+LOGIN = Identity(Address("cleo", "example.test"))
 AT = 1_700_000_000.7
 
 
@@ -83,6 +84,9 @@ def test_a_forwarded_clients_own_helo_counts() -> None:
         ({}, False, "ESMTP"),
         ({"esmtp": False}, False, "SMTP"),
         ({"tls": "TLSv1.3"}, False, "ESMTPS (TLSv1.3)"),
+        ({"tls": "TLSv1.3", "identity": LOGIN}, False, "ESMTPSA (TLSv1.3)"),
+        ({"tls": "TLSv1.3", "identity": LOGIN}, True, "UTF8SMTPSA (TLSv1.3)"),
+        ({"identity": LOGIN}, False, "ESMTPA"),
         ({"tls": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384"}, False, "ESMTPS (TLSv1.3 TLS_AES_256_GCM_SHA384)"),
         ({"tls": "TLSv1.3", "protocol": "lmtp"}, False, "LMTPS (TLSv1.3)"),
         ({}, True, "UTF8SMTP"),
@@ -93,6 +97,24 @@ def test_a_forwarded_clients_own_helo_counts() -> None:
 )
 def test_the_protocols_word(session: dict[str, object], smtputf8: bool, word: str) -> None:
     assert f" with {word} id id42" in received(smtputf8=smtputf8, **session)  # type: ignore[arg-type]
+
+
+def test_who_has_logged_in_is_not_told() -> None:
+    assert "cleo" not in received(identity=LOGIN)
+
+
+def test_the_client_is_hidden_on_request() -> None:
+    line = received("laptop.lan", "192.0.2.7", name="home.isp.test", hides_client=True)
+    assert line.startswith("Received: from client (hidden)\r\n")
+    assert not any(secret in line for secret in ("laptop", "192.0.2.7", "isp.test"))
+
+
+def test_the_stamp_is_for_the_message_id_that_is_added() -> None:
+    added = f"Message-ID: {STAMP.message_id('id42')}\r\n"
+    stamp = STAMP.inspect(b"From: a@b\r\n\r\n", "mx", STAMP.message_id("id42")).edits.prepend[0]
+    assert STAMP.inspect(f"{stamp}\r\n{added}From: a@b\r\n\r\n".encode(), "mx").loops == 1
+    own = b"Message-ID: <own@b>\r\n\r\n"
+    assert STAMP.inspect(own, "mx", "<other@b>") == STAMP.inspect(own, "mx")
 
 
 def test_r14_only_a_single_recipient_is_named() -> None:

@@ -15,7 +15,8 @@ from gateway.metrics.board import directory, read_all
 from gateway.metrics.process import ProcessMetrics, start_metrics
 from gateway.metrics.snapshot import Snapshot
 from gateway.smtp.counts import ListenerCounts
-from tests.core.gateways import HELLO, locked, plugin, running, session
+from tests.core.gateways import HELLO, plugin, running, session
+from tests.databases import locked, url_of
 
 ANNA, BO = "anna@example.test", "bo@example.test"
 
@@ -87,7 +88,7 @@ async def test_a_plugins_calls_failures_and_breaker_are_counted(tmp_path: Path) 
 
 async def test_s2_a_store_that_does_not_commit_shows(tmp_path: Path) -> None:
     async with running(tmp_path) as gateway:
-        with locked(tmp_path):
+        with locked(url_of(tmp_path)):
             assert (await gateway.send(ANNA)).code == 451
             found = ProcessMetrics(gateway.gateway).gather()
         assert of(found, "stellwerk_store_failing", "smtp") == 1

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.mail.address import Address
 from gateway.mail.body import Body
-from gateway.mail.envelope import MailParameters, Recipient, Session
-from gateway.mail.reply import ACCEPTED, RECIPIENT_OK, RELAY_DENIED, UNKNOWN_USER, Reply
+from gateway.mail.envelope import Credentials, Identity, MailParameters, Recipient, Session
+from gateway.mail.reply import ACCEPTED, BAD_CREDENTIALS, RECIPIENT_OK, RELAY_DENIED, UNKNOWN_USER, Reply
 from gateway.mail.transaction import Transaction
 from gateway.pipeline import Pipeline, Verdict
 
 MAILBOXES = ("anna", "bo", "postmaster")
+LOGINS = {("anna@example.test", "open sesame"), ("anna@example.test", "x" * 1024)}
 
 
 @dataclass
@@ -32,9 +34,12 @@ class FakePipeline(Pipeline):
 
     kept: list[Kept] = field(default_factory=list)
     refusals: list[tuple[str, Reply, int]] = field(default_factory=list)
+    told: list[list[dict[str, Any]]] = field(default_factory=list)
+    """The events of each refused transaction."""
     sessions: list[Session] = field(default_factory=list)
     confirmed: list[str] = field(default_factory=list)
     abandoned: list[str] = field(default_factory=list)
+    credentials: list[Credentials] = field(default_factory=list)
     recipients: list[Recipient] = field(default_factory=list)
     parameters: list[MailParameters] = field(default_factory=list)
     keep_bodies: bool = True
@@ -50,8 +55,19 @@ class FakePipeline(Pipeline):
         self._fail("connect")
         return None
 
+    async def authenticate(self, session: Session, credentials: Credentials) -> Identity | Reply:
+        self._fail("authenticate")
+        self.credentials.append(credentials)
+        if self.hold is not None:
+            await self.hold.wait()
+        if (credentials.user, credentials.password) in LOGINS:
+            return Identity(Address.parse(credentials.user), "p1", credential_version=1)
+        return self.replies.get("AUTH", BAD_CREDENTIALS)
+
     async def mail(self, session: Session, sender: Address | None, parameters: MailParameters) -> Transaction | Reply:
         self._fail("mail")
+        if "MAIL" in self.replies:
+            return self.replies["MAIL"]
         self.count += 1
         if self.keep_bodies:
             self.sessions.append(session)
@@ -81,7 +97,6 @@ class FakePipeline(Pipeline):
             self.kept.append(
                 Kept(transaction, transaction.envelope().return_path, recipients, data, transaction.client_gone)
             )
-        body.close()
         default = ACCEPTED.tagged(transaction.id)
         replies = tuple(self.replies.get(recipient, default).tagged(transaction.id) for recipient in recipients)
         return Verdict(max(replies, key=lambda reply: reply.code), replies)
@@ -89,6 +104,7 @@ class FakePipeline(Pipeline):
     def refused(self, transaction: Transaction, reply: Reply, size: int) -> Reply:
         self._fail("refused")
         self.refusals.append((transaction.id, reply, size))
+        self.told.append(list(transaction.events))
         return reply.tagged(transaction.id)
 
     def confirm(self, transaction: Transaction) -> None:

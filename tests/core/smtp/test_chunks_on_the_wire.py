@@ -73,8 +73,10 @@ async def test_a_message_over_the_limit_is_refused_at_the_chunk_that_passes_it(s
 async def test_an_unusable_spool_is_not_the_senders_fault(start_edge: StartEdge, tmp_path: Path) -> None:
     edge = await start_edge(spool=tmp_path / "missing", limits={"spill_bytes": 4096})
     async with await named(edge) as client:
-        assert (await client.tell(chunk(b"x" * 1_000_000))).startswith("452 4.3.1")
+        assert (await client.tell(chunk(b"x" * 1_000_000))).startswith("451 4.3.0")
         assert (await client.tell(chunk(b"x", last=True))).startswith("503 5.5.1")
+    [told] = edge.pipeline.told
+    assert [event["event"] for event in told] == ["spool"]
 
 
 async def test_slow_chunks_are_broken_off_and_told(start_edge: StartEdge) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import random
 import re
 import resource
@@ -55,10 +57,69 @@ async def test_p28_a_message_over_the_limit_is_read_to_its_end(start_edge: Start
 async def test_an_unusable_spool_is_not_the_senders_fault(start_edge: StartEdge, tmp_path: Path) -> None:
     edge = await start_edge(spool=tmp_path / "missing", limits={"spill_bytes": 4096})
     async with await begin(edge) as client:
-        assert (await client.tell(b"x" * 1_000_000 + b"\r\n.\r\n")).startswith("452 4.3.1")
+        assert (await client.tell(b"x" * 1_000_000 + b"\r\n.\r\n")).startswith("451 4.3.0")
         await client.say("MAIL FROM:<x@sender.test>", "RCPT TO:<anna@example.test>", "DATA")
         assert (await client.tell(b"small\r\n.\r\n")).startswith("250 ")
     assert len(edge.pipeline.kept) == 1
+
+
+async def test_an_unusable_spool_is_logged_once_a_change_and_told_in_each_trace(
+    start_edge: StartEdge, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = tmp_path / "spool"
+    edge = await start_edge(spool=spool, limits={"spill_bytes": 4096})
+    large = b"x" * 100_000 + b"\r\n.\r\n"
+    async with await begin(edge) as client:
+
+        async def told() -> list[str]:
+            caplog.clear()
+            replies = [await client.tell(large)]
+            for _ in range(2):
+                await client.say("MAIL FROM:<x@sender.test>", "RCPT TO:<anna@example.test>", "DATA")
+                replies.append(await client.tell(large))
+            assert len({reply[:9] for reply in replies}) == 1
+            await client.say("MAIL FROM:<x@sender.test>", "RCPT TO:<anna@example.test>", "DATA")
+            return [f"{record.levelname} {record.getMessage()}" for record in caplog.records if "spool" in record.name]
+
+        missing = f"the spool {spool} is missing (No such file or directory); `stellwerk serve` makes it when it starts"
+        assert await told() == [f"ERROR mx: {missing}; mail larger than limits.spill_bytes is deferred"]
+        assert edge.pipeline.told == [[{"event": "spool", "error": missing}]] * 3
+        spool.write_text("")
+        [line] = await told()
+        assert f"the spool {spool} is no directory (Not a directory); move away" in line
+        spool.unlink()
+        spool.mkdir()
+        assert await told() == ["WARNING mx: the spool takes messages again"]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (errno.ENOSPC, "452 4.3.1"),
+        (errno.EDQUOT, "452 4.3.1"),
+        (errno.EFBIG, "452 4.3.1"),
+        (errno.EIO, "451 4.3.0"),
+        (errno.EROFS, "451 4.3.0"),
+        (errno.EACCES, "451 4.3.0"),
+        (errno.EMFILE, "451 4.3.0"),
+    ],
+)
+async def test_only_a_spool_without_room_is_said_to_have_none(
+    start_edge: StartEdge, monkeypatch: pytest.MonkeyPatch, number: int, code: str
+) -> None:
+    real = os.write
+
+    def write(descriptor: int, data: memoryview) -> int:
+        if not Path(f"/proc/self/fd/{descriptor}").readlink().name.endswith(" (deleted)"):
+            return real(descriptor, data)
+        raise OSError(number, os.strerror(number))
+
+    edge = await start_edge(limits={"spill_bytes": 4096})
+    monkeypatch.setattr(os, "write", write)
+    async with await begin(edge) as client:
+        assert (await client.tell(b"x" * 100_000 + b"\r\n.\r\n")).startswith(code)
+    [[event]] = edge.pipeline.told
+    assert f"({os.strerror(number)}); " in event["error"]
 
 
 @pytest.mark.parametrize(("length", "code"), [(998, "250"), (1001, "500")])

@@ -30,7 +30,7 @@ def test_mail(argument: str, sender: Address | None, parameters: MailParameters)
 def test_what_postfix_passes_on_to_its_proxy_filter() -> None:
     said = "FROM:<a@b.test> SIZE=1 BODY=8BITMIME SMTPUTF8 AUTH=<> RET=HDRS ENVID=x+20y"
     expected = MailParameters(size=1, body="8BITMIME", smtputf8=True, ret="HDRS", envid="x+20y")
-    assert read_mail(said, proxied=True) == (Address("a", "b.test"), expected)
+    assert read_mail(said, ignores_auth=True) == (Address("a", "b.test"), expected)
     with pytest.raises(ArgumentError, match="555"):  # where nobody has checked it before
         read_mail(said)
 

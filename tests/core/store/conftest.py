@@ -1,4 +1,4 @@
-"""A fresh SQLite database with one small table, a writer on it, and a batch function that holds the writer's thread."""
+"""A fresh database with one small table, a writer on it, and a batch function that holds the writer's thread."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import pytest
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, Text, event
 from sqlalchemy.exc import OperationalError
 
-from gateway.store.engine import create_missing, open_engine, parse_url, writer_lock
+from gateway.store.engine import create_missing, open_engine, parse_url, sqlite_path, writer_lock
 from gateway.store.rows import insert
 from gateway.store.writer import Write, Writer
+from tests.databases import is_sqlite, query
 
 tables = MetaData()
 note = Table("note", tables, Column("id", Text, primary_key=True), Column("number", Integer))
@@ -61,7 +62,8 @@ class Statements:
         self, connection: Connection, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
     ) -> None:
         if not statement.startswith("BEGIN"):
-            rows = len(parameters) if executemany else max(1, statement.count("(?"))
+            values = statement.count("(?") + statement.count("(%(")
+            rows = len(parameters) if executemany else max(1, values)
             self.executed.append((statement.split(" (")[0], rows))
 
 
@@ -92,17 +94,20 @@ class Gate:
 
 @dataclass
 class Database:
-    """A database file, and how to make writers on it. `page_limit` stands for the size of its disk."""
+    """A database, and how to make writers on it. `page_limit` stands for the size of an SQLite file's disk."""
 
-    path: Path
+    url: str
     statements: Statements = field(default_factory=Statements)
     writers: list[Writer] = field(default_factory=list)
     page_limit: int = 1_000_000
     connections: int = 0
 
     @property
-    def url(self) -> str:
-        return f"sqlite:///{self.path}"
+    def path(self) -> Path:
+        """The file, of SQLite."""
+        path = sqlite_path(parse_url(self.url))
+        assert path is not None
+        return path
 
     def writer(self, *, busy_timeout_seconds: float = 5.0, **options: Any) -> Writer:
         url = parse_url(self.url)
@@ -113,30 +118,26 @@ class Database:
         self.writers.append(writer)
         return writer
 
-    def _connected(self, connection: sqlite3.Connection, record: object) -> None:
+    def _connected(self, connection: Any, record: object) -> None:
         self.connections += 1
-        connection.execute(f"PRAGMA max_page_count = {self.page_limit}").close()
+        if is_sqlite(self.url):
+            connection.execute(f"PRAGMA max_page_count = {self.page_limit}").close()
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows as another program sees them, with nothing of the store in between."""
-        connection = sqlite3.connect(self.path)
-        try:
-            return connection.execute(sql).fetchall()
-        finally:
-            connection.close()
+        return query(self.url, sql)
 
     def notes(self) -> list[str]:
         return [row[0] for row in self.query("SELECT id FROM note ORDER BY id")]
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    database = Database(tmp_path / "store.db")
-    url = parse_url(database.url)
+def database(store_url: str) -> Database:
+    url = parse_url(store_url)
     create_missing(url)
     with open_engine(url, "migrate").begin() as connection:
         tables.create_all(connection)
-    return database
+    return Database(store_url)
 
 
 @pytest.fixture

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import make_url
 
 from gateway.cli.db import db
 from gateway.cli.main import main
 from gateway.store.engine import open_engine, parse_url
+from tests.databases import postgresql_only, sqlite_only
+from tests.postgresql import GUARDED, OWNER, PASSWORD
 
 CONFIG = """\
 plugins = []
@@ -24,7 +27,7 @@ hostname = "gw.example.test"
 state_dir = "{state}"
 
 [store]
-url = "sqlite:///{state}/store.db"
+url = "{url}"
 
 [[listener]]
 name = "mx"
@@ -43,9 +46,9 @@ own = "mail"
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
+def config(tmp_path: Path, store_url: str) -> Path:
     path = tmp_path / "stellwerk.toml"
-    path.write_text(CONFIG.format(state=tmp_path))
+    path.write_text(CONFIG.format(state=tmp_path, url=store_url))
     return path
 
 
@@ -98,36 +101,87 @@ def test_upgrade_and_status_as_json(config: Path) -> None:
     ],
 )
 def test_status_of_tables_that_this_installation_does_not_know(
-    config: Path, tmp_path: Path, statement: str, exit_code: int, line: str
+    config: Path, store_url: str, statement: str, exit_code: int, line: str
 ) -> None:
     run(config, "upgrade")
-    with open_engine(parse_url(f"sqlite:///{tmp_path}/store.db"), "write").begin() as connection:
+    with open_engine(parse_url(store_url), "write").begin() as connection:
         connection.exec_driver_sql(statement)
     result = run(config, "status")
     assert result.exit_code == exit_code
     assert line in result.output.splitlines()
 
 
+@sqlite_only
 def test_a_failure_is_one_line_and_no_traceback(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "store.db").write_bytes(b"garbage " * 2048)
-    monkeypatch.setattr(sys, "argv", ["stellwerk", "db", "upgrade", "--config", str(config)])
+    (tmp_path / "test.db").write_bytes(b"garbage " * 2048)
+    assert command(monkeypatch, config, "upgrade") == 1
+    said = "is not available: file is not a database; restore it from a backup or correct [store] url"
+    assert capsys.readouterr().err == f"the store {tmp_path}/test.db {said}\n"
+
+
+def command(monkeypatch: pytest.MonkeyPatch, config: Path, *words: str) -> int | str | None:
+    """`stellwerk db WORDS` as from a shell; its exit status."""
+    monkeypatch.setattr(sys, "argv", ["stellwerk", "db", *words, "--config", str(config)])
     with pytest.raises(SystemExit) as ended:
         main()
-    assert ended.value.code == 1
-    said = "is not available: file is not a database; restore it from a backup or correct [store] url"
-    assert capsys.readouterr().err == f"the store {tmp_path}/store.db {said}\n"
+    return ended.value.code
 
 
+@postgresql_only
+@pytest.mark.parametrize("word", ["upgrade", "status"])
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("{port}/{name}", 'password authentication failed for user "guarded"; correct the user and password of'),
+        ("1/{name}", "Connection refused; start the server, or correct host and port of [store] url"),
+    ],
+)
+def test_c6_a_server_that_does_not_let_us_in_is_one_line_without_the_password(
+    config: Path, store_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str,
+    said: str, word: str,
+) -> None:  # fmt: skip
+    url = make_url(store_url)
+    there = place.format(port=url.port, name=url.database)
+    config.write_text(config.read_text().replace(store_url, f"postgresql://{GUARDED}:verysecret@127.0.0.1:{there}"))
+    assert command(monkeypatch, config, word) == 1
+    errors = capsys.readouterr().err
+    assert said in errors
+    assert errors.count("\n") == 1
+    assert "verysecret" not in errors
+
+
+@postgresql_only
+def test_a_role_that_may_not_make_tables(
+    config: Path, store_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = store_url.replace(f"//{OWNER}@", f"//{GUARDED}:{PASSWORD}@")
+    config.write_text(config.read_text().replace(store_url, url))
+    assert command(monkeypatch, config, "upgrade") == 1
+    errors = capsys.readouterr().err
+    assert "permission denied for schema public; the role of [store] url must own the database" in errors
+    assert errors.count("\n") == 1
+
+
+@postgresql_only
+def test_without_the_driver(config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    assert command(monkeypatch, config, "upgrade") == 1
+    errors = capsys.readouterr().err
+    assert "[store] url is PostgreSQL, but its driver is missing" in errors
+    assert errors.endswith("install stellwerk[postgres]\n")
+
+
+@sqlite_only
 @pytest.mark.skipif(os.geteuid() != 0, reason="changes users, so it needs root")
 def test_what_root_makes_belongs_to_the_workers(config: Path, tmp_path: Path) -> None:
     config.write_text(config.read_text().replace("[server]", '[server]\nuser = "nobody"'))
     assert run(config, "upgrade").exit_code == 0
     assert run(config, "status").exit_code == 0
     nobody = pwd.getpwnam("nobody").pw_uid
-    owners = {path.name: path.stat().st_uid for path in tmp_path.glob("store.db*")}
-    assert owners["store.db"] == owners["store.db.lock"] == nobody
+    owners = {path.name: path.stat().st_uid for path in tmp_path.glob("test.db*")}
+    assert owners["test.db"] == owners["test.db.lock"] == nobody
     assert set(owners.values()) == {nobody}
 
 

@@ -1,4 +1,4 @@
-"""Section S of the fault catalogue, as far as it is the store's: full disk, locked, damaged, and well again."""
+"""Section S of the fault catalogue on SQLite: full disk, locked, damaged, and well again."""
 
 from __future__ import annotations
 
@@ -18,8 +18,15 @@ from gateway.store.engine import FileLock, open_engine, parse_url, writer_lock
 from gateway.store.reader import Reader
 from gateway.store.writer import Write, Writer
 from tests.core.store.conftest import Database, Gate, add, note
+from tests.databases import url_of
 
 LARGE = "x" * 1_000_000
+
+
+@pytest.fixture
+def store_url(tmp_path: Path) -> str:
+    """SQLite alone; what PostgreSQL can suffer is in test_postgresql.py."""
+    return url_of(tmp_path)
 
 
 def _break_the_connection(connection: Connection, payloads: Sequence[Any], /) -> Sequence[Any]:
@@ -28,7 +35,7 @@ def _break_the_connection(connection: Connection, payloads: Sequence[Any], /) ->
 
 async def test_s2_a_full_disk_is_an_outage_and_ends_without_a_restart(database: Database, writer: Writer) -> None:
     database.page_limit = 20
-    with pytest.raises(StoreUnavailable, match=r"store\.db is not available: .* full; free space on its disk"):
+    with pytest.raises(StoreUnavailable, match=r"test\.db is not available: .* full; free space on its disk"):
         await writer.write([add(LARGE)])
     assert "full" in str(writer.counters.last_error)
     database.page_limit = 1_000_000
@@ -141,15 +148,15 @@ async def test_s16_a_file_cut_short_is_an_outage(database: Database, writer: Wri
 
 
 async def test_a_lock_file_that_cannot_be_made_is_an_outage(tmp_path: Path) -> None:
-    lock = FileLock(tmp_path / "gone" / "store.db.lock")
-    with pytest.raises(StoreUnavailable, match=r"store\.db\.lock cannot be used: No such file or directory"), lock:
+    lock = FileLock(tmp_path / "gone" / "test.db.lock")
+    with pytest.raises(StoreUnavailable, match=r"test\.db\.lock cannot be used: No such file or directory"), lock:
         pass
 
 
 async def test_units_get_the_lock_s_failure(database: Database) -> None:
     url = parse_url(database.url)
     engine = open_engine(url, "write")
-    writer = Writer(engine, FileLock(database.path / "store.db.lock"))
+    writer = Writer(engine, FileLock(database.path / "test.db.lock"))
     with contextlib.closing(writer), pytest.raises(StoreUnavailable, match="Not a directory"):
         await writer.write([add("a")])
     assert "Not a directory" in str(writer.counters.last_error)

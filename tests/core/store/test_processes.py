@@ -1,4 +1,4 @@
-"""Several processes on one SQLite file: SMTP workers, the desk and the command line."""
+"""Several processes on one database: SMTP workers, the desk and the command line."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from sqlalchemy import Connection
 
 from gateway.store.writer import Write, Writer
 from tests.core.store.conftest import Database
+from tests.databases import sqlite_only
 
 PROCESSES = 4
 EACH = 50
 
 
-async def test_four_processes_write_to_one_file_and_nothing_fails(database: Database) -> None:
+async def test_four_processes_write_to_one_database_and_nothing_fails(database: Database) -> None:
     processes = [
         await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.core.store.write_many", database.url, f"p{number}", str(EACH)),
@@ -35,10 +36,11 @@ async def test_four_processes_write_to_one_file_and_nothing_fails(database: Data
         assert EACH / 5 <= int(commits) <= EACH
 
 
+@sqlite_only
 async def test_the_lock_file_is_held_for_the_whole_transaction_and_not_longer(
     database: Database, writer: Writer
 ) -> None:
-    lock_file = database.path.with_name("store.db.lock")
+    lock_file = database.path.with_name(database.path.name + ".lock")
 
     def is_locked() -> bool:
         with lock_file.open() as file:

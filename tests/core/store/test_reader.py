@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import bindparam, event, select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from gateway.errors import StoreUnavailable
 from gateway.store.engine import open_engine, parse_url
@@ -41,12 +41,13 @@ async def test_a_commit_is_seen_by_every_read_that_follows(reader: Reader, write
 async def test_a_bad_query_fails_alone(reader: Reader) -> None:
     questions = reader.read(text("SELECT * FROM nowhere")), reader.read(select(note))
     answers = await asyncio.gather(*questions, return_exceptions=True)
-    assert isinstance(answers[0], OperationalError)
+    assert isinstance(answers[0], DBAPIError)
+    assert "nowhere" in str(answers[0])
     assert answers[1] == []
 
 
 async def test_nothing_can_be_written_through_it(database: Database, reader: Reader) -> None:
-    with pytest.raises(StoreUnavailable, match="readonly"):
+    with pytest.raises(StoreUnavailable, match=r"read-?only"):
         await reader.read(text("DELETE FROM note RETURNING id"))
     assert await reader.read(select(note)) == []
 

@@ -88,4 +88,4 @@ def test_postgresql_is_another_engine_with_the_same_interface() -> None:
 def test_c6_the_password_is_in_no_error() -> None:
     url = parse_url("postgresql://gateway:secret@db.example.test/mail")
     text = str(outage(OSError("gone\nwith details"), url))
-    assert text == "the store postgresql+psycopg://gateway:***@db.example.test/mail is not available: gone"
+    assert text == "the store postgresql://gateway:***@db.example.test/mail is not available: gone"

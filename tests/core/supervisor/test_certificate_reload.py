@@ -127,7 +127,7 @@ async def test_a_key_of_root_serves_workers_without_rights(gateway: GatewayProce
 async def test_nobody_finds_the_key_among_open_files(gateway: GatewayProcess, tmp_path: Path) -> None:
     await gateway.start()
     shown(tmp_path)
-    workers = gateway._workers()
+    workers = gateway.workers()
     assert len(workers) == 2  # one that speaks TLS, and the desk
     for worker in workers:
         found = _open_files(worker)

@@ -21,8 +21,10 @@ from gateway.store.store import Write
 from gateway.supervisor.state import StateDirectory
 from gateway.web import app, server
 from gateway.web.server import WebServer
-from tests.core.gateways import NOW, Running, locked, plugin, running
+from tests.core.gateways import NOW, Running, plugin, running
+from tests.databases import locked, postgresql_only, url_of
 from tests.integration.waiting import until
+from tests.postgresql import PostgresqlServer
 
 ANNA = "anna@example.test"
 
@@ -108,10 +110,26 @@ async def test_a_gateway_that_is_well(tmp_path: Path) -> None:
     assert (live.status, json.loads(live.body)) == (200, {"status": "ok"})
 
 
+@postgresql_only
+async def test_s4_health_says_that_the_database_is_away(
+    tmp_path: Path, store_url: str, postgresql_server: PostgresqlServer
+) -> None:
+    async with web(tmp_path) as found:
+        await healthy(found, well=True)
+        await asyncio.to_thread(postgresql_server.crash)
+        try:
+            answer = await healthy(found, well=False)
+        finally:
+            await asyncio.to_thread(postgresql_server.resume)
+        assert answer.checks["store"]["status"] == "failed"
+        assert "is not available" in answer.checks["store"]["seen"]
+        await healthy(found, well=True)
+
+
 async def test_s2_health_and_metrics_answer_while_the_store_is_down(tmp_path: Path) -> None:
     async with web(tmp_path) as found:
         await healthy(found, well=True)
-        with locked(tmp_path):
+        with locked(url_of(tmp_path)):
             assert (await found.gateway.send(ANNA)).code == 451
             answer = await healthy(found, well=False)
             metrics = await found.get("/metrics")

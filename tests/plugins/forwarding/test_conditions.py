@@ -15,6 +15,7 @@ from stellwerk_plugins.forwarding.rules import Rule
 
 from gateway.mail.address import Address
 from gateway.mail.envelope import Client
+from gateway.mail.headers import MAX_TEXT_OCTETS
 from tests.hooks.walk import ANNA, message, session
 
 CONDITION: TypeAdapter[Condition] = TypeAdapter(Condition)
@@ -27,11 +28,11 @@ def facts(
     return Facts(message(raw, ANNA, came_by=came_by, **more), Address.parse(recipient))
 
 
-def check(condition: dict[str, Any], about: Facts) -> bool:
-    """Whether it holds, and never other than its own opposite says."""
+def check(condition: dict[str, Any], about: Facts) -> bool | None:
+    """Whether it holds, and never other than its own opposite says; None where neither is known."""
     found = holds(CONDITION.validate_python(condition))(about)
     opposite = holds(CONDITION.validate_python({"kind": "not", "condition": condition}))
-    assert opposite(Facts(about.message, about.recipient)) is not found
+    assert opposite(Facts(about.message, about.recipient)) is {True: False, False: True, None: None}[found]
     return found
 
 
@@ -279,3 +280,75 @@ def test_a_tree_survives_json_and_can_be_asked(tree: dict[str, Any]) -> None:
     assert sum(map(len, levels(again))) == sum(map(len, levels(condition)))
     about = facts(INVOICE, tags={"a.b": "x"})
     assert holds(again)(about) is holds(condition)(Facts(about.message, about.recipient))
+
+
+def cut(text: str) -> Facts:
+    """A subject of which more than `text` is not looked at."""
+    room = MAX_TEXT_OCTETS - len("Subject: ") - len(text)
+    return facts(f"Subject: {'a' * room}{text}and more\r\n\r\n".encode())
+
+
+YES = {"kind": "recipient", "glob": "*@*"}
+NO = {"kind": "recipient", "equals": "bo@example.test"}
+
+
+@pytest.mark.parametrize(
+    ("compared", "expected"),
+    [
+        ({"equals": "a" * 1000}, None),
+        ({"contains": ["x", "key"]}, True),
+        ({"contains": "and"}, None),
+        ({"glob": "a*key *"}, True),
+        ({"glob": "a*key"}, None),
+        ({"glob": "a*key ??"}, None),
+        ({"glob": ["b*", "*more"]}, None),
+        ({"pattern": "^a"}, True),
+        ({"pattern": "a.*"}, True),
+        ({"pattern": "^b"}, None),
+        ({"pattern": "key x$"}, None),
+        ({"pattern": r"key x\z"}, None),
+        ({"pattern": r"\bkey\b"}, True),
+        ({"pattern": r"key x\b"}, None),
+        ({"pattern": r"x\B"}, None),
+        ({"pattern": "(key|$)"}, True),
+        ({"pattern": "(a+)+ key x$"}, None),
+        ({"pattern": ["x", "key"]}, True),
+    ],
+)
+def test_of_a_text_that_was_cut_only_what_stays_true_counts(compared: dict[str, Any], expected: bool | None) -> None:
+    assert check({"kind": "subject", **compared}, cut(" key x")) is expected
+    assert check({"kind": "header", "name": "Subject", **compared}, cut(" key x")) is expected
+
+
+def test_a_field_that_is_not_looked_at_may_say_anything() -> None:
+    behind = facts(b"X: " + b"a" * MAX_TEXT_OCTETS + b"\r\nX: b\r\n\r\n")
+    in_front = facts(b"X: b\r\nX: " + b"a" * MAX_TEXT_OCTETS + b"\r\n\r\n")
+    for pattern in ("^b$", "^$"):
+        assert check({"kind": "header", "name": "X", "pattern": pattern}, behind) is None
+    assert check({"kind": "header", "name": "X", "equals": "b"}, in_front) is True
+    assert check({"kind": "header", "name": "X"}, behind) is True
+    assert check({"kind": "header", "name": "Y"}, behind) is False
+
+
+def test_half_an_encoded_word_is_not_read() -> None:
+    word = "=?utf-8?q?=C3=A4_" + "x" * 40 + "?="
+    about = cut(f" {word[:30]}")
+    assert check({"kind": "subject", "contains": "utf-8"}, about) is None
+    assert check({"kind": "subject", "contains": "utf-8"}, facts(b"Subject: a =?utf-8?q?=C3 b\r\n\r\n")) is True
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts", "expected"),
+    [
+        ("all", [YES], None),
+        ("all", [NO], False),
+        ("any", [YES], True),
+        ("any", [NO], None),
+    ],
+)
+def test_what_is_not_known_counts_where_it_matters(
+    kind: str, parts: list[dict[str, Any]], expected: bool | None
+) -> None:
+    unknown = {"kind": "subject", "equals": "x"}
+    for conditions in ([unknown, *parts], [*parts, unknown]):
+        assert check({"kind": kind, "conditions": conditions}, cut("")) is expected

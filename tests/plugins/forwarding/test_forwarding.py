@@ -187,9 +187,33 @@ async def test_r16_one_normal_form_of_addresses(written: str, arrived: str, appl
 async def test_r17_a_pattern_cannot_hold_the_gateway_up() -> None:
     """A backtracking engine would not end within a lifetime."""
     tables = rule("a", 'kind = "subject", pattern = "(a+)+$"', redirect(BO))
-    for length, expected in ((60_000, ANNA), (100_000, BO)):  # 65,536 octets are looked at, and those are all a
+    for length in (60_000, 100_000):  # 65,536 octets are looked at
         found = await planned(tables, raw=b"Subject: " + b"a" * length + b"!\r\n\r\n")
-        assert [way(step) for step in steps(found.plan)] == [expected]
+        assert [way(step) for step in steps(found.plan)] == [ANNA]
+
+
+@pytest.mark.parametrize(
+    ("rules", "ways", "undecided"),
+    [
+        pytest.param([rule("a", 'kind = "subject", pattern = "(a+)+$"', DISCARD)], [ANNA], "a", id="no real end"),
+        pytest.param(
+            [rule("a", 'kind = "not", condition = { kind = "subject", contains = "!" }', DISCARD)], [ANNA], "a",
+            id="what is not there may still come",
+        ),
+        pytest.param(
+            [rule("a", 'kind = "subject", equals = "x"', DISCARD), rule("b", to(BO), DISCARD),
+             rule("c", 'kind = "subject", glob = "*!"', REFUSE), rule("d", to(ANNA), redirect(BO, keep=True))],
+            [ANNA, "discard: rule b"], "a, c", id="the other rules count",
+        ),
+        pytest.param([rule("a", 'kind = "subject", pattern = "^a"', redirect(BO))], [BO], "", id="in front of it"),
+    ],
+)  # fmt: skip
+async def test_what_lies_behind_the_cut_decides_no_rule_and_the_trace_says_so(
+    rules: list[str], ways: list[str], undecided: str
+) -> None:
+    found = await planned("".join(rules), raw=b"Subject: " + b"a" * 90_000 + b"!\r\n\r\n")
+    assert [way(step) for step in steps(found.plan)] == ways
+    assert found.message.tags == ({"forwarding.undecided": undecided} if undecided else {})
 
 
 async def test_mail_that_is_not_ours_is_never_forwarded() -> None:
@@ -273,16 +297,16 @@ async def test_a_tag_of_a_plugin_in_front_counts_in_every_hook() -> None:
 
 
 async def test_a_header_condition_is_asked_once_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    from gateway.mail.headers import Headers
+    from gateway.mail.headers import Headers, HeaderText
 
     asked: list[str] = []
-    texts = Headers.texts
+    pieces = Headers.pieces
 
-    def counted(self: Headers, name: str) -> list[str]:
+    def counted(self: Headers, name: str) -> list[HeaderText]:
         asked.append(name)
-        return texts(self, name)
+        return pieces(self, name)
 
-    monkeypatch.setattr(Headers, "texts", counted)
+    monkeypatch.setattr(Headers, "pieces", counted)
     tables = rule("a", 'kind = "header", name = "X-A"', DISCARD) + rule("b", 'kind = "subject", equals = "y"', DISCARD)
     async with loaded("forwarding", tables=tables) as walk:
         await walk.send(HELLO, *(f"x{number}@small.test" for number in range(20)))

@@ -109,6 +109,10 @@ async def test_r17_no_pattern_is_taken_that_re2_does_not_take(pattern: str) -> N
             'found "Very Important" at {}.name; expected lower-case letters, digits and underscores',
         ),
         (
+            'tag", name = "undecided"',
+            'found "undecided" at {}.name; expected another name: the plugin itself sets "undecided"',
+        ),
+        (
             'forward"',
             'found "forward" at {}.kind; expected one of "redirect", "keep", "discard", "refuse", "tag"',
         ),

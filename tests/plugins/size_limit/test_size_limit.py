@@ -37,10 +37,11 @@ HELLO_TEXT = mixed(b"\r\nhello", PDF + b"\r\n").removesuffix(b"\r\n--b--\r\n")
 class Untouched(Body):
     """A body of which only the header may be read."""
 
+    _header = MemoryBody(HELLO)
+    _length: int
+
     def __init__(self, length: int) -> None:
-        self._header = MemoryBody(HELLO)
-        self._length = length
-        self.sha256 = b""
+        vars(self).update(_length=length, sha256=b"")
 
     def __len__(self) -> int:
         return self._length
@@ -67,7 +68,6 @@ async def test_default_is_25_mib_of_attachments_and_they_pass_exactly() -> None:
         assert len(body) > 35_000_000
         assert planned.refusal is None
         assert planned.message.tags == {"size_limit.attachment_bytes": LIMIT}
-        body.close()
 
 
 async def test_one_octet_more_is_refused() -> None:
@@ -76,7 +76,6 @@ async def test_one_octet_more_is_refused() -> None:
         planned = await walk.send(body)
         expected = "552 5.3.4 the attachments are too big: 26214401 octets decoded, at most 26214400 are taken here"
         assert str(planned.refusal) == expected
-        body.close()
 
 
 async def test_a_message_below_every_limit_is_never_looked_into() -> None:

@@ -10,12 +10,14 @@ _CACHE = 4096
 
 
 def client_key(address: str) -> str:
-    """`address` itself; of IPv6 the /64."""
+    """`address` itself; of IPv6 the /64. A UNIX socket, or an unknown address, is one client."""
     return _network(address, _IPV6_CUSTOMER_PREFIX) if ":" in address else address
 
 
 def network_key(address: str, ipv4_prefix: int, ipv6_prefix: int) -> str:
-    """The network of `address` with that many bits."""
+    """The network of `address` with that many bits; `address` itself where it is no IP address."""
+    if not address or address == "unix":
+        return address
     return _network(address, ipv6_prefix if ":" in address else ipv4_prefix)
 
 

@@ -1,0 +1,125 @@
+"""What a file's rows are compared with: places, domains and plans as they are, and look-ups of many names at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, select
+
+from gateway.directory import names
+from gateway.directory.actor import Actor
+from gateway.directory.errors import BadValue, DirectoryError, NotFound
+from gateway.directory.tables import context, domain, organisation
+from gateway.directory.visibility import visible_context, visible_organisation
+from gateway.mail.address import Address
+from gateway.store.store import Store
+
+AT_ONCE = 500
+_YES, _NO = frozenset({"yes", "on", "true", "1"}), frozenset({"no", "off", "false", "0"})
+
+
+@dataclass(frozen=True, slots=True)
+class KnownContext:
+    id: str
+    name: str
+    organisation: Any
+    """The organisation's row, with its plan."""
+
+
+@dataclass(slots=True)
+class KnownPlaces:
+    """Every place that the actor may import into, read once."""
+
+    actor: Actor
+    organisations: Mapping[str, Any]
+    contexts: Mapping[tuple[str, str], KnownContext]
+    domains: Mapping[str, str]
+    """Id of the organisation by the domain's name."""
+    default: tuple[str, str] = ("", "")
+    """Organisation and context of rows that name none."""
+    _allowed: dict[str, None] = field(default_factory=dict)
+
+    def place_of(self, values: Mapping[str, str], address: Address) -> KnownContext:
+        """Where a row belongs. Raises `DirectoryError`, also when the address's domain is not its organisation's."""
+        owner_id = self.domains.get(address.domain)
+        if owner_id is None:
+            raise NotFound("domain", address.domain, hint="add it first: stellwerk domain add NAME --organisation O")
+        name = values.get("organisation", "") or self.default[0]
+        owner = self.organisations.get(name) if name else self._by_id(owner_id)
+        if owner is None:
+            raise NotFound("organisation", name, self.organisations.keys())
+        if owner.id != owner_id:
+            raise NotFound("domain", address.domain, hint=f"it is none of {owner.name}")
+        where = self._context(owner, values.get("context", "") or self.default[1])
+        if where.id not in self._allowed:
+            self.actor.must_administer(owner.id, where.id, f"import into {owner.name}/{where.name}")
+            self._allowed[where.id] = None
+        return where
+
+    def _by_id(self, identity: str) -> Any:
+        return next((row for row in self.organisations.values() if row.id == identity), None)
+
+    def _context(self, owner: Any, name: str) -> KnownContext:
+        there = {each: found for (whose, each), found in self.contexts.items() if whose == owner.name}
+        if not name and len(there) == 1:
+            return next(iter(there.values()))
+        if name not in there:
+            known = ", ".join(there) or "none"
+            if not name:
+                raise BadValue(f"no context is named; {owner.name} has: {known}")
+            raise NotFound("context", name, there, f"{owner.name} has: {known}")
+        return there[name]
+
+
+async def known_places(store: Store, actor: Actor, default: tuple[str, str]) -> KnownPlaces:
+    owners = await store.read(select(organisation).where(visible_organisation(actor)))
+    by_id = {row.id: row for row in owners}
+    places = await store.read(select(context).where(visible_context(actor, context.c.id)).order_by(context.c.name))
+    found = {
+        (by_id[row.organisation_id].name, row.name): KnownContext(row.id, row.name, by_id[row.organisation_id])
+        for row in places
+    }
+    domains = await store.read(select(domain.c.name, domain.c.organisation_id))
+    mine = {row.name: row.organisation_id for row in domains if row.organisation_id in by_id}
+    return KnownPlaces(actor, {row.name: row for row in owners}, found, mine, default)
+
+
+async def look_up(
+    store: Store, query: Select[Any], column: ColumnElement[Any], values: Collection[str],
+    progress: Callable[[int], None] = lambda count: None,
+) -> list[Any]:  # fmt: skip
+    """The rows of `query` where `column` is one of `values`, any number of them. `progress`: how many were asked."""
+    rows: list[Any] = []
+    asked = 0
+    for piece in _pieces(values):
+        rows += await store.read(query.where(column.in_(piece)))
+        asked += len(piece)
+        progress(asked)
+    return rows
+
+
+def _pieces(values: Collection[str]) -> Iterator[list[str]]:
+    remaining = iter(values)
+    while piece := list(islice(remaining, AT_ONCE)):
+        yield piece
+
+
+def flag(text: str, column: str, default: bool) -> bool:
+    """yes or no, and what else people write for it. Raises `BadValue`."""
+    word = text.lower()
+    if word in _YES | _NO:
+        return word in _YES
+    if word:
+        raise BadValue(f'found "{text}" in {column}; expected yes or no')
+    return default
+
+
+def key_of(text: str, column: str) -> str:
+    """The normal form of an address in some column. Raises `BadValue`."""
+    try:
+        return names.address(text).key
+    except DirectoryError as error:
+        raise BadValue(f"{column}: {error}") from None

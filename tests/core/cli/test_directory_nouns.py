@@ -1,0 +1,220 @@
+"""The commands for the directory's nouns: what they change and say, for whom, and what they refuse."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.core.cli.directory_town import Stellwerk, caller, make_town
+
+
+@pytest.fixture
+def stellwerk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Stellwerk:
+    return caller(make_town(tmp_path), capsys, monkeypatch)
+
+
+def listed(stellwerk: Stellwerk, *arguments: str) -> list[dict[str, object]]:
+    ran = stellwerk(*arguments, "--json")
+    assert (ran.status, ran.errors) == (0, "")
+    rows: list[dict[str, object]] = json.loads(ran.output)
+    return rows
+
+
+CHANGES = [
+    ("organisation add firm --title Firm", "organisation.add firm: title Firm"),
+    ("organisation change acme --contact-name Eva", "organisation.change acme: contact_name - -> Eva"),
+    ("organisation plan acme --aliases 5", "organisation.plan acme: plan_aliases - -> 5"),
+    ("context add lab --organisation acme", "context.add acme/lab"),
+    ("context show-to acme/sales plant", "context_visibility.add acme/plant sees sales"),
+    (
+        "context plugin acme/sales vip_tagging on",
+        "context_plugin.add acme/sales vip_tagging: plugin vip_tagging, enabled 1",
+    ),
+    ("context fallback acme/sales team@acme.test", "context.fallback acme/sales: fallback_mailbox_id - -> "),
+    ("domain add Firm.Test --organisation acme", "domain.add firm.test"),
+    ("domain distrust acme.test", "domain.distrust acme.test: state trusted -> unverified"),
+    ("user add eva@acme.test --context plant --name Eva", "person.add eva@acme.test"),
+    ("user change bo@acme.test --phone 12", "person.change bo@acme.test: phone - -> 12"),
+    ("user change bo@acme.test --context sales", "mailbox.move bo@acme.test"),
+    ("user change bo@acme.test --deputy anna@acme.test", "person.deputy bo@acme.test"),
+    ("user password bo@acme.test --generate", "person.password bo@acme.test"),
+    ("user app-password add bo@acme.test phone", "app_password.add bo@acme.test phone"),
+    ("user deactivate bo@acme.test", "person.deactivate bo@acme.test: state active -> inactive"),
+    ("mailbox add eva@acme.test --context sales --owner anna@acme.test", "mailbox.add eva@acme.test"),
+    (
+        "mailbox set team@acme.test --receives off --vip on",
+        "mailbox.change team@acme.test: receives 1 -> 0, vip 0 -> 1",
+    ),
+    ("mailbox set team@acme.test --limit unlimited", "nothing to change"),
+    ("mailbox set team@acme.test --next-hop store", "mailbox.change team@acme.test: next_hop - -> store"),
+    ("mailbox set team@acme.test --owner anna@acme.test", "mailbox.give team@acme.test"),
+    ("mailbox out-of-office set bo@acme.test --text Away", "out_of_office.add bo@acme.test: text Away"),
+    ("mailbox intake team@acme.test on", "address.add team-"),
+    ("mailbox end team@acme.test", "mailbox.end team@acme.test"),
+    ("member add team@acme.test bo@acme.test --send-as", "membership.add team@acme.test bo@acme.test"),
+    ("alias add post@acme.test team@acme.test", "address.add post@acme.test"),
+    ("alias end info@acme.test", "address.end info@acme.test"),
+]
+
+
+@pytest.mark.parametrize(("words", "told"), CHANGES, ids=[words for words, _ in CHANGES])
+def test_a_change_is_told_and_can_be_tried_first(stellwerk: Stellwerk, words: str, told: str) -> None:
+    before = listed(stellwerk, "directory", "log", "--last", "1000")
+    tried = stellwerk(*words.split(), "--dry-run")
+    assert (tried.status, tried.errors) == (0, "")
+    assert told in tried.output
+    assert tried.output.endswith("nothing was changed (--dry-run)\n")
+    assert listed(stellwerk, "directory", "log", "--last", "1000") == before
+    done = stellwerk(*words.split())
+    assert (done.status, done.errors) == (0, "")
+    assert told in done.output
+    if told != "nothing to change":
+        assert len(listed(stellwerk, "directory", "log", "--last", "1000")) > len(before)
+
+
+LISTINGS = [
+    ("organisation list", "name", ["acme", "other"], ["acme"]),
+    ("context list", "name", ["plant", "sales", "main"], ["plant"]),
+    ("domain list", "name", ["acme.test", "other.test"], ["acme.test"]),
+    ("user list", "address", ["anna@acme.test", "bo@acme.test", "cleo@other.test"], ["bo@acme.test"]),
+    (
+        "mailbox list",
+        "address",
+        ["anna@acme.test", "bo@acme.test", "cleo@other.test", "team@acme.test"],
+        ["bo@acme.test"],
+    ),
+    ("alias list", "address", ["info@acme.test"], []),
+    ("member list", "person", [], []),
+    ("user app-password list anna@acme.test", "id", [], []),
+]
+
+
+@pytest.mark.parametrize(("words", "column", "all_", "bo"), LISTINGS, ids=[words for words, *_ in LISTINGS])
+def test_a_listing_shows_what_whoever_asks_may_see(
+    stellwerk: Stellwerk, words: str, column: str, all_: list[str], bo: list[str]
+) -> None:
+    assert [row[column] for row in listed(stellwerk, *words.split())] == all_
+    assert [row[column] for row in listed(stellwerk, *words.split(), "--as", "bo@acme.test")] == bo
+    plain = stellwerk(*words.split())
+    assert (plain.status, len(plain.output.splitlines())) == (0, len(all_))
+
+
+def test_another_contexts_people_are_seen_when_that_is_switched_on(stellwerk: Stellwerk) -> None:
+    stellwerk("context", "show-to", "acme/sales", "plant")
+    as_bo = ("--as", "bo@acme.test")
+    assert [row["address"] for row in listed(stellwerk, "user", "list", *as_bo)] == ["anna@acme.test", "bo@acme.test"]
+    stellwerk("context", "hide-from", "acme/sales", "plant")
+    assert [row["address"] for row in listed(stellwerk, "user", "list", *as_bo)] == ["bo@acme.test"]
+
+
+REFUSALS = [
+    (1, "user show cleo@other.test --as anna@acme.test", 'there is no person "cleo@other.test"'),
+    (1, "mailbox show team@acme.test --as bo@acme.test", 'there is no mailbox "team@acme.test"'),
+    (1, "user show nobody@acme.test", 'there is no person "nobody@acme.test"; stellwerk user list shows all'),
+    (1, "domain trust acme.test --as anna@acme.test", "anna@acme.test may not trust a domain; an operator"),
+    (1, "organisation plan acme --aliases 9 --as anna@acme.test", "may not change an organisation's plan"),
+    (1, "user change anna@acme.test --role operator --as anna@acme.test", "may not make somebody operator"),
+    (1, "user deactivate anna@acme.test --as bo@acme.test", 'there is no person "anna@acme.test"'),
+    (1, "user list --as nobody@acme.test", 'there is no person "nobody@acme.test"'),
+    (1, "alias add bo@acme.test team@acme.test", "bo@acme.test is taken: it is the main address of a mailbox"),
+    (1, "directory log --as bo@acme.test", "bo@acme.test (member) may not read the audit"),
+    (1, "directory audit --as bo@acme.test", "may not audit the directory"),
+    (1, "user send-credentials bo@acme.test --to bo@home.test", "names no server in [client_setup.imap]"),
+    (2, "user add eva@acme.test", "acme has several contexts; say which with --context: plant, sales"),
+    (2, "context add lab", "there are several organisations; say which with --organisation: acme, other"),
+    (2, "user add no-address --context acme/sales", '"no-address" is no mail address'),
+    (2, "mailbox set team@acme.test", "name a setting to change"),
+    (2, "mailbox set team@acme.test --next-hop nowhere", "there is no [next_hop.nowhere]; the configuration has: mail"),
+    (2, "organisation plan acme --aliases few", '"few" is no limit; expected a whole number or "unlimited"'),
+    (2, "member list --at yesterday", '"yesterday" is no date; expected for example 2026-12-24'),
+    (2, "mailbox out-of-office set bo@acme.test --text x --from 2027-01-02 --to 2027-01-01", "end before it begins"),
+    (2, "user password bo@acme.test", "there is no terminal to ask on; say --generate or --stdin"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "words", "text"), REFUSALS, ids=[words for _, words, _ in REFUSALS])
+def test_what_is_refused_and_how(stellwerk: Stellwerk, status: int, words: str, text: str) -> None:
+    ran = stellwerk(*words.split())
+    assert (ran.status, ran.output) == (status, "")
+    assert text in ran.errors
+    assert "Traceback" not in ran.errors
+
+
+def test_the_audit_names_the_person_and_who_sat_at_the_command_line(stellwerk: Stellwerk) -> None:
+    stellwerk("user", "change", "bo@acme.test", "--phone", "7", "--as", "bo@acme.test")
+    [entry] = listed(stellwerk, "directory", "log", "--last", "1")
+    assert str(entry["actor"]).startswith("bo@acme.test (through ")
+    assert (entry["action"], entry["name"], entry["organisation"]) == ("person.change", "bo@acme.test", "acme")
+    assert (entry["before"], entry["after"]) == ({"phone": ""}, {"phone": "7"})
+
+
+def test_the_log_can_be_searched(stellwerk: Stellwerk) -> None:
+    search = ("directory", "log", "--action", "person", "--name", "bo@", "--organisation", "acme")
+    assert [row["name"] for row in listed(stellwerk, *search)] == ["bo@acme.test"]
+    assert listed(stellwerk, *search, "--until", "2020-01-01") == []
+    assert listed(stellwerk, *search, "--actor", "somebody else") == []
+    as_anna = listed(stellwerk, "directory", "log", "--as", "anna@acme.test")
+    assert {row["organisation"] for row in as_anna} == {"acme"}
+
+
+def test_a_made_password_is_shown_once_and_stored_hashed(stellwerk: Stellwerk, tmp_path: Path) -> None:
+    ran = stellwerk("user", "password", "bo@acme.test", "--generate")
+    shown = ran.output.splitlines()[-1].removeprefix("password (shown only now): ")
+    assert len(shown.replace("-", "")) == 20
+    assert set(shown) <= set("abcdefghijkmnpqrstuvwxyz23456789-")
+    stored = b"".join(file.read_bytes() for file in tmp_path.glob("test.db*"))
+    assert shown.encode() not in stored
+    assert b"$argon2id$v=19$m=65536," in stored
+    assert listed(stellwerk, "user", "list", "--context", "acme/plant")[0]["has_password"] is True
+
+
+@pytest.mark.parametrize(
+    ("typed", "status", "text"),
+    [("correct horse battery\n", 0, ""), ("short\n", 2, "the password has 5 characters; expected 12 to 200")],
+)
+def test_a_password_from_standard_input(
+    stellwerk: Stellwerk, monkeypatch: pytest.MonkeyPatch, typed: str, status: int, text: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+    ran = stellwerk("user", "password", "bo@acme.test", "--stdin")
+    assert (ran.status, text in ran.errors) == (status, True)
+    assert "correct horse" not in ran.output + ran.errors
+
+
+def test_app_passwords_are_listed_and_ended(stellwerk: Stellwerk) -> None:
+    stellwerk("user", "app-password", "add", "bo@acme.test", "phone")
+    [row] = listed(stellwerk, "user", "app-password", "list", "bo@acme.test")
+    assert stellwerk("user", "app-password", "end", "bo@acme.test", str(row["id"])).status == 0
+    [row] = listed(stellwerk, "user", "app-password", "list", "bo@acme.test", "--as", "bo@acme.test")
+    assert row["ended_at"] is not None
+
+
+def test_one_noun_is_shown_with_what_belongs_to_it(stellwerk: Stellwerk) -> None:
+    stellwerk("member", "add", "team@acme.test", "bo@acme.test", "--manage")
+    stellwerk("mailbox", "out-of-office", "set", "team@acme.test", "--text", "Away", "--from", "2026-12-24T08:00+00:00")
+    box = json.loads(stellwerk("mailbox", "show", "info@acme.test", "--json").output)
+    assert box["address"] == "team@acme.test"
+    assert [(row["address"], row["kind"]) for row in box["addresses"]] == [
+        ("info@acme.test", "alias"),
+        ("team@acme.test", "main"),
+    ]
+    assert [(row["person"], row["rights"]) for row in box["members"]] == [("bo@acme.test", ["read", "manage"])]
+    assert box["out_of_office"] == {"subject": "", "text": "Away", "begins": 1_798_099_200.0, "ends": None}
+    bo = json.loads(stellwerk("user", "show", "bo@acme.test", "--json", "--as", "bo@acme.test").output)
+    assert (bo["mailboxes"], [row["mailbox"] for row in bo["memberships"]]) == (["bo@acme.test"], ["team@acme.test"])
+    plan = stellwerk("organisation", "plan", "acme").output.splitlines()
+    assert plan[0] == "plan own mailboxes\tunlimited"
+
+
+def test_without_a_database_it_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.core.cli.in_process import config_file
+
+    ran = caller(config_file(tmp_path), capsys, monkeypatch)("user", "list")
+    assert (ran.status, ran.output, ran.errors.count("\n")) == (1, "", 1)
+    assert "stellwerk db upgrade" in ran.errors

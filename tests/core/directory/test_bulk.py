@@ -1,0 +1,376 @@
+"""Imports: all errors at once with their lines, all or nothing whatever happens, and exports that fit them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from gateway.directory.actor import Actor
+from gateway.directory.actors import actor_of
+from gateway.directory.bulk import importing
+from gateway.directory.bulk.exporting import mailbox_rows, people_rows
+from gateway.directory.bulk.files import BadFile, Problem, guarded, read_lines, unguarded, write_rows
+from gateway.directory.bulk.importing import CHUNK, SILENT_SECONDS, Checked, Chunk, carry_in, undo_interrupted
+from gateway.directory.bulk.mailboxes_file import COLUMNS as MAILBOX_COLUMNS
+from gateway.directory.bulk.mailboxes_file import check_mailboxes
+from gateway.directory.bulk.people_file import COLUMNS as PEOPLE_COLUMNS
+from gateway.directory.bulk.people_file import check_people
+from gateway.directory.change import Command, Done, carry_out
+from gateway.directory.dangling import audit
+from gateway.directory.errors import BadValue, Conflict
+from gateway.directory.leaving import DeactivatePerson, SetDeputy
+from gateway.directory.mailboxes import AddAlias, ChangeMailbox
+from gateway.directory.members import AddMember, Rights
+from gateway.directory.organisations import ChangeOrganisation
+from gateway.directory.people import AddPerson, ChangePerson
+from gateway.directory.tables import address, audit_entry, directory_import, mailbox, membership, person
+from gateway.store.store import Store
+from tests.core.directory.conftest import OPERATOR, TOWN, Kept
+
+Told = list[tuple[str, int, int]]
+
+
+async def check(
+    town: Kept, tmp_path: Path, text: str, *, people: bool = False, who: str = "", told: Told | None = None
+) -> Checked:
+    file = tmp_path / "file.csv"
+    file.write_bytes(text.encode("utf-8", "surrogateescape"))
+    actor = await actor_of(town.store, who) if who else OPERATOR
+    problems: list[Problem] = []
+
+    def progress(phase: str, done: int, total: int) -> None:
+        if told is not None:
+            told.append((phase, done, total))
+
+    if people:
+        lines = read_lines(file, PEOPLE_COLUMNS, ("address",), problems)
+        return await check_people(town.store, actor, "file.csv", lines, problems, progress)
+    lines = read_lines(file, MAILBOX_COLUMNS, ("address",), problems)
+    return await check_mailboxes(town.store, actor, "file.csv", lines, problems, progress, next_hops=("mail",))
+
+
+async def bring(town: Kept, checked: Checked, told: Told | None = None) -> str:
+    def progress(phase: str, done: int, total: int) -> None:
+        if told is not None:
+            told.append((phase, done, total))
+
+    return await carry_in(town.store, OPERATOR, checked, lambda: town.now, progress)
+
+
+async def count(town: Kept, table: Any) -> int:
+    return int((await town.rows(select(func.count().label("n")).select_from(table)))[0]["n"])
+
+
+def many(number: int, start: int = 0) -> str:
+    rows = "".join(f"box{n}@acme.test,a{n}@acme.test\n" for n in range(start, start + number))
+    return f"address,context,aliases\n{rows}".replace("test,a", "test,sales,a")
+
+
+WRONG_MAILBOXES = [
+    ("nobody,sales,,,,", 'is no mail address: an address needs a local part'),
+    ("x@acme.test,lab,,,,", 'there is no context "lab"; acme has: plant, sales'),
+    ("x@acme.test,,,,,", "no context is named; acme has: plant, sales"),
+    ("x@nowhere.test,sales,,,,", 'there is no domain "nowhere.test"; add it first'),
+    ("team@acme.test,sales,,,,", "team@acme.test is an address already"),
+    ("x@acme.test,sales,info@acme.test,,,", "info@acme.test is an address already"),
+    ("x@acme.test,sales,x@other.test,,,", 'there is no domain "other.test"; it is none of acme'),
+    ("x@acme.test,sales,,eva@acme.test,,", "owner: eva@acme.test is nobody active of acme"),
+    ("x@acme.test,sales,,cleo@other.test,,", "owner: cleo@other.test is nobody active of acme"),
+    ("x@acme.test,sales,,,bo@acme.test=write,", 'found the right "write" in members'),
+    ("x@acme.test,sales,,,bo@acme.test bo@acme.test=read,", "members: somebody is named twice"),
+    ("x@acme.test,sales,,,,maybe", 'found "maybe" in vip; expected yes or no'),
+    ("x@acme.test,sales", "found 2 fields; the first line names 6 columns"),
+    ('x@acme.test,"sales"y,,,,', "no row of CSV"),
+    ("x\udcfc@acme.test,sales,,,,", "the row is not UTF-8"),
+    ("x@other.test,main,,,,", "no owner is named, and other/main has no active administrator to give it to"),
+]  # fmt: skip
+
+
+async def test_every_error_of_a_file_is_told_at_once_with_its_line(town: Kept, tmp_path: Path) -> None:
+    header = "address,context,aliases,owner,members,vip\n"
+    with pytest.raises(BadFile) as refusal:
+        await check(town, tmp_path, header + "\n".join(row for row, _ in WRONG_MAILBOXES))
+    told = str(refusal.value).splitlines()
+    lines = {problem.line: problem.text for problem in refusal.value.problems}
+    for line, (_, text) in enumerate(WRONG_MAILBOXES, start=2):
+        assert text in lines[line]
+        assert any(each.startswith(f"file.csv:{line}: ") for each in told)
+    assert told[-1] == f"nothing was imported: {len(refusal.value.problems)} errors in file.csv"
+
+
+WRONG_PEOPLE = [
+    ("bo@acme.test,,,,", "bo@acme.test is a person already"),
+    ("x@acme.test,chief,,,", '"chief" is no role'),
+    ("x1@acme.test,,12345,,", '"12345" is no extension'),
+    ("x2@acme.test,,7,,", "extension 7 is anna@acme.test's"),
+    ("x3@acme.test,,8,,", ""),
+    ("x4@acme.test,,8,,", "extension 8 is given in line 6 already"),
+    ("x3@acme.test,,,,", "x3@acme.test stands in line 6 already"),
+    ("x5@acme.test,,,nobody@acme.test,", "the deputy nobody@acme.test is nobody active of the organisation"),
+    ("x6@acme.test,,,cleo@other.test,", "the deputy cleo@other.test is nobody active of the organisation"),
+    ("x7@acme.test,,,x7@acme.test,", "x7@acme.test cannot be their own deputy"),
+    ("x8@acme.test,,,,asleep", 'found "asleep" in state'),
+]
+
+
+async def test_every_error_of_a_file_of_people_is_told_too(town: Kept, tmp_path: Path) -> None:
+    await town.do(ChangePerson("anna@acme.test", {"extension": "7"}))
+    header = "address,role,extension,deputy,state,context\n"
+    text = header + "\n".join(f"{row},sales" for row, _ in WRONG_PEOPLE)
+    with pytest.raises(BadFile) as refusal:
+        await check(town, tmp_path, text, people=True)
+    lines = {problem.line: problem.text for problem in refusal.value.problems}
+    for line, (_, expected) in enumerate(WRONG_PEOPLE, start=2):
+        assert expected in lines.get(line, "")
+    assert len(refusal.value.problems) == len(WRONG_PEOPLE) - 1
+
+
+@pytest.mark.parametrize(
+    ("header", "text"),
+    [
+        ("", "there is no line with names of columns"),
+        ("address,colour", 'found the column "colour"; expected some of: organisation, context, address'),
+        ("context", "there is no column address"),
+        ("address,address", "there are two columns address"),
+    ],
+)
+async def test_a_wrong_first_line_says_what_is_expected(town: Kept, tmp_path: Path, header: str, text: str) -> None:
+    with pytest.raises(BadValue) as refusal:
+        await check(town, tmp_path, header + "\n")
+    assert text in str(refusal.value)
+
+
+async def test_semicolons_a_byte_order_mark_and_lines_within_cells(town: Kept, tmp_path: Path) -> None:
+    text = '\ufeffAddress;Context;Display_Name\r\nx@acme.test;sales;"A; B"\r\n\r\ny@acme.test;sales;"two\nlines"\r\n'
+    with pytest.raises(BadFile) as refusal:
+        await check(town, tmp_path, text + "z;sales;\r\n")
+    assert [problem.line for problem in refusal.value.problems] == [4, 6]
+
+
+async def test_the_plan_holds_for_imports(town: Kept, tmp_path: Path) -> None:
+    plan = {"plan_own_mailboxes": 2, "plan_shared_mailboxes": 1, "plan_members": 1, "plan_aliases": 1}
+    await town.do(ChangeOrganisation("acme", plan))
+    await town.do(AddMember("team@acme.test", "anna@acme.test", Rights()))
+    rows = (
+        "address,context,owner,aliases,members\n"
+        "b1@acme.test,plant,bo@acme.test,,\n"
+        "b2@acme.test,plant,bo@acme.test,,\n"
+        "b3@acme.test,plant,,b4@acme.test b5@acme.test,\n"
+        "b6@acme.test,plant,bo@acme.test,,anna@acme.test\n"
+        "b7@acme.test,plant,,,bo@acme.test anna@acme.test\n"
+    )
+    with pytest.raises(BadFile) as refusal:
+        await check(town, tmp_path, rows)
+    told = [(problem.line, problem.text.partition(";")[0]) for problem in refusal.value.problems]
+    assert told == [
+        (3, "mailboxes of bo@acme.test: the plan of acme allows 2, there are 2"),
+        (4, "aliases of b3@acme.test: the plan of acme allows 1, there are 1"),
+        (5, "mailboxes of bo@acme.test: the plan of acme allows 2, there are 3"),
+        (5, "mailboxes shared with anna@acme.test: the plan of acme allows 1, there are 1"),
+        (6, "members of b7@acme.test: the plan of acme allows 1, there are 1"),
+        (6, "mailboxes shared with anna@acme.test: the plan of acme allows 1, there are 2"),
+    ]
+
+
+async def test_what_is_imported_is_there_with_its_audit(town: Kept, tmp_path: Path) -> None:
+    told: Told = []
+    checked = await check(town, tmp_path, many(CHUNK + 5), told=told)
+    import_id = await bring(town, checked, told)
+    assert await count(town, mailbox) == 4 + CHUNK + 5
+    assert await count(town, address) == 5 + 2 * (CHUNK + 5)
+    assert [each for each in told if each[0] == "writing"] == [
+        ("writing", CHUNK, CHUNK + 5),
+        ("writing", CHUNK + 5, CHUNK + 5),
+    ]
+    assert ("checking", 2 * (CHUNK + 5), 2 * (CHUNK + 5)) in told
+    entries = await town.rows(select(audit_entry).where(audit_entry.c.noun_id == import_id))
+    named = [name for entry in entries for name in json.loads(entry["after"])["addresses"]]
+    assert named == [f"box{number}@acme.test" for number in range(CHUNK + 5)]
+    [anna] = await town.rows(select(person.c.id).where(person.c.address == "anna@acme.test"))
+    owners = {row["owner_id"] for row in await town.rows(select(mailbox).where(mailbox.c.address.startswith("box")))}
+    assert owners == {anna["id"]}
+
+
+async def test_the_first_active_administrator_of_the_context_gets_what_has_no_owner(town: Kept, tmp_path: Path) -> None:
+    for command in (
+        AddPerson("dora@acme.test", "acme", "plant", role="context_admin"),
+        AddPerson("eva@acme.test", "acme", "plant", role="context_admin"),
+    ):
+        await town.do(command)
+        town.now += 1
+    await town.do(DeactivatePerson("dora@acme.test"))
+    await bring(town, await check(town, tmp_path, "address,context\nx@acme.test,plant\n"))
+    [owner] = await town.rows(
+        select(person.c.address)
+        .join_from(mailbox, person, mailbox.c.owner_id == person.c.id)
+        .where(mailbox.c.address == "x@acme.test")
+    )
+    assert owner["address"] == "eva@acme.test"
+    assert "x@acme.test" not in [finding.name for finding in await audit(town.store, OPERATOR)]
+
+
+class Failing:
+    """A checked file whose chunk from row `at` on brings what is there already, or whatever `error` is."""
+
+    noun = "mailbox"
+
+    def __init__(self, checked: Checked, at: int, error: BaseException | None = None) -> None:
+        self._checked = checked
+        self._at = at
+        self._error = error
+
+    def __len__(self) -> int:
+        return len(self._checked)
+
+    def chunk(self, import_id: str, first: int, count: int, now: float) -> Chunk:
+        chunk = self._checked.chunk(import_id, first, count, now)
+        if first < self._at:
+            return chunk
+        if self._error is not None:
+            raise self._error
+        taken = {"key": "team@acme.test", "domain": "acme.test", "kind": "main", "created_at": now}
+        [(table, boxes), *_] = chunk.rows
+        return replace(chunk, rows=[(table, boxes), (address, [{**taken, "mailbox_id": boxes[0]["id"]}])])
+
+
+async def everything(town: Kept) -> list[int]:
+    return [await count(town, table) for table in (person, mailbox, address, membership)]
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("broken"), asyncio.CancelledError()], ids=repr)
+async def test_an_import_that_fails_on_the_way_leaves_nothing(
+    town: Kept, tmp_path: Path, error: BaseException | None
+) -> None:
+    before = await everything(town)
+    checked = await check(town, tmp_path, many(3 * CHUNK))
+    told: Told = []
+    expected: type[BaseException] = Conflict if error is None else type(error)
+    with pytest.raises(expected):
+        await bring(town, Failing(checked, 2 * CHUNK, error), told)
+    assert await everything(town) == before
+    assert [each for each in told if each[0] == "taking back"] == [
+        ("taking back", CHUNK, 2 * CHUNK),
+        ("taking back", 2 * CHUNK, 2 * CHUNK),
+    ]
+    assert [row["state"] for row in await town.rows(select(directory_import))] == ["undone"]
+    await bring(town, await check(town, tmp_path, many(3 * CHUNK)))
+
+
+async def interrupted(town: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import whose process died after two chunks."""
+
+    async def dies(*arguments: object) -> None:
+        raise SystemError("killed")
+
+    checked = await check(town, tmp_path, many(3 * CHUNK))
+    with monkeypatch.context() as patched:
+        patched.setattr(importing, "undo", dies)
+        with pytest.raises(SystemError):
+            await bring(town, Failing(checked, 2 * CHUNK, RuntimeError("broken")))
+
+
+async def test_an_interrupted_import_is_taken_back_by_the_next(
+    town: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await everything(town)
+    await interrupted(town, tmp_path, monkeypatch)
+    # What people did with it in the meantime does not stand in the way.
+    await town.do(AddMember("box1@acme.test", "bo@acme.test", Rights()))
+    await town.do(AddAlias("further@acme.test", "box1@acme.test"))
+    checked = await check(town, tmp_path, many(2, start=1_000_000))
+    with pytest.raises(Conflict, match=r"is at work \(300 of 450 rows\); wait for its end"):
+        await bring(town, checked)
+    town.now += SILENT_SECONDS
+    assert await undo_interrupted(town.store, OPERATOR, lambda: town.now, lambda *told: None) == 1
+    assert await everything(town) == before
+    await bring(town, checked)
+    assert [row["state"] for row in await town.rows(select(directory_import))] == ["undone", "done"]
+
+
+async def test_an_import_that_was_taken_for_dead_does_not_go_on(
+    town: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await everything(town)
+
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def held(store: Store, actor: Actor, command: Any, clock: Callable[[], float]) -> Done[Any]:
+        done = await carry_out(store, actor, command, clock)
+        if not reached.is_set() and type(command).__name__ == "_WriteChunk":
+            reached.set()
+            await go_on.wait()
+        return done
+
+    checked = await check(town, tmp_path, many(3 * CHUNK))
+    with monkeypatch.context() as patched:
+        patched.setattr(importing, "carry_out", held)
+        running = asyncio.create_task(bring(town, checked))
+        await reached.wait()
+    await undo_interrupted(town.store, OPERATOR, lambda: town.now + SILENT_SECONDS, lambda *told: None)
+    go_on.set()
+    with pytest.raises(Conflict, match="taken for dead"):
+        await running
+    assert await everything(town) == before
+
+
+async def test_an_administrator_imports_into_what_is_theirs(town: Kept, tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match="there is no domain"):
+        await check(town, tmp_path, "address,context\nx@other.test,main\n", who="anna@acme.test")
+    with pytest.raises(BadFile, match="may not import into acme/plant"):
+        await check(town, tmp_path, "address,context\nx@acme.test,plant\n", who="bo@acme.test")
+    await town.do(ChangePerson("bo@acme.test", {"role": "context_admin"}))
+    text = "address,context,role\nx@acme.test,plant,operator\n"
+    with pytest.raises(BadFile, match="may not make somebody operator"):
+        await check(town, tmp_path, text, who="bo@acme.test", people=True)
+    assert len(await check(town, tmp_path, "address,context\nx@acme.test,plant\n", who="bo@acme.test")) == 1
+
+
+async def exported(town: Kept) -> tuple[str, str]:
+    people, boxes = io.StringIO(newline=""), io.StringIO(newline="")
+    write_rows(people, PEOPLE_COLUMNS, await people_rows(town.store, OPERATOR, None))
+    write_rows(boxes, MAILBOX_COLUMNS, await mailbox_rows(town.store, OPERATOR, None))
+    return people.getvalue(), boxes.getvalue()
+
+
+async def test_an_export_fills_an_empty_installation(town: Kept, tmp_path: Path, another: Callable[[], Kept]) -> None:
+    command: Command[Any]
+    for command in (
+        ChangePerson("bo@acme.test", {"phone": "+49 30 1", "extension": "12", "name": "=Bo"}),
+        SetDeputy("bo@acme.test", "anna@acme.test"),
+        SetDeputy("anna@acme.test", "bo@acme.test"),
+        AddMember("team@acme.test", "bo@acme.test", Rights(send_as=True)),
+        AddMember("anna@acme.test", "bo@acme.test", Rights()),
+        ChangeMailbox("team@acme.test", {"vip": 1, "receives": 0, "max_message_bytes": 1000, "next_hop": "mail"}),
+        AddPerson("gone@acme.test", "acme", "plant", 'Gone "G", Mr'),
+        DeactivatePerson("gone@acme.test"),
+    ):
+        await town.do(command)
+    people, boxes = await exported(town)
+    assert ",'=Bo," in people
+    assert ",'+49 30 1," in people
+    empty = another()
+    for command in TOWN[:9]:
+        await empty.do(command)
+    await bring(empty, await check(empty, tmp_path, people, people=True))
+    await bring(empty, await check(empty, tmp_path, boxes))
+    # What had no owner has one now.
+    assert await exported(empty) == (people, boxes.replace("shared,,", "shared,anna@acme.test,"))
+
+
+@pytest.mark.parametrize("cell", ["", "plain", "=1+1", "+49", "-", "@x", "'=1", "''=1", "'quoted'", "\tx", "a=b"])
+def test_no_cell_is_a_formula_and_every_cell_comes_back(cell: str) -> None:
+    assert not guarded(cell).startswith(("=", "+", "-", "@", "\t"))
+    assert unguarded(guarded(cell)) == cell.strip() or cell.startswith("\t")
+
+
+def test_every_column_of_an_export_is_one_of_the_import() -> None:
+    columns: Sequence[Sequence[str]] = (PEOPLE_COLUMNS, MAILBOX_COLUMNS)
+    assert all("address" in each and len(set(each)) == len(each) for each in columns)
