@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shutil
 import smtplib
@@ -76,6 +77,7 @@ class Front:
     postfix: PostfixInstance
     gateway: GatewayProcess
     url: str
+    socketmap: str
     printed: dict[str, str]
 
     async def rcpt(self, recipient: str, sender: str = "cleo@client.example", login: str = "") -> str:
@@ -90,6 +92,14 @@ class Front:
             connection.mail(sender)
             code, text = connection.rcpt(recipient)
             return f"{code} {text.decode().split()[0]}"
+
+    async def doctor(self) -> list[tuple[str, str]]:
+        """(status, finding) of what doctor says about the socketmap."""
+        try:
+            told = await self.gateway.command("doctor", "--json")
+        except AssertionError as error:  # what a check of something else found wrong
+            told = str(error).partition(":\n")[2]
+        return [(one["status"], one["text"]) for one in json.loads(told) if one["check"] == "socketmap"]
 
     async def becomes(self, recipient: str, reply: str) -> None:
         """Wait until RCPT gets this reply."""
@@ -124,7 +134,7 @@ async def front(
         await postfix.apply(printed)  # as by mistake; it adds nothing
         assert await postfix.check() == ""
         await postfix.start()
-        yield Front(postfix, gateway, url, printed)
+        yield Front(postfix, gateway, url, wanted.socketmap, printed)
         await postfix.paste(printed["back"] + parts(Off().render())["commands"])
         if not has_logins:
             assert comparable(await postfix.configuration()) == before
@@ -155,6 +165,8 @@ async def test_live(
             "nobody@example.test": "550 5.1.1",
         }
         assert {address: await running.rcpt(address) for address in expected} == expected
+
+        assert await running.doctor() == [("ok", f"the socketmap at {running.socketmap} answers Postfix")]
 
         assert await running.rcpt("new@acme.test") == "550 5.1.1"
         await change(running.url, person("new"))
@@ -196,6 +208,9 @@ async def test_a_broken_store_defers(tmp_path: Path, ports: PortReservation, pos
         _break(tmp_path / "state" / "stellwerk.db")
         await running.becomes("nobody@acme.test", "451 4.3.0")
         assert await running.rcpt("other@acme.test") == "451 4.3.0"
+        found = await running.doctor()
+        assert [status for status, _ in found] == ["failed"] * 3
+        assert f'the socketmap at {running.socketmap} says "TEMP ' in found[0][1]
         assert await running.rcpt("anna@acme.test") == "451 4.3.0"
 
 
