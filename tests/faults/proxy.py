@@ -11,8 +11,11 @@ from typing import Self
 class Proxy:
     """Forwards to `target` ("host:port"), which may be set later. `address` is where it listens.
 
-    Data goes on in pieces of `piece_bytes` with up to `pause_seconds` between them; each connection breaks with
-    probability `break_rate`, after a random number of pieces. `seed` makes a run repeatable.
+    All connections share one line that carries `bytes_per_second` each way, in pieces of `piece_bytes` which arrive
+    `delay_seconds` later. A piece is lost with probability `loss_rate`; then it, and what is behind it on its
+    connection, arrives `resend_seconds` later, twice that when it is lost again, and so on: that is what of a lost
+    packet reaches those who talk over TCP. Each connection breaks with probability `break_rate`, after a random number
+    of pieces. `seed` makes a run repeatable.
     """
 
     def __init__(
@@ -20,7 +23,10 @@ class Proxy:
         target: str = "",
         *,
         piece_bytes: int = 65_536,
-        pause_seconds: float = 0.0,
+        bytes_per_second: float = float("inf"),
+        delay_seconds: float = 0.0,
+        loss_rate: float = 0.0,
+        resend_seconds: float = 1.0,
         break_rate: float = 0.0,
         seed: int = 1,
     ) -> None:
@@ -28,8 +34,13 @@ class Proxy:
         self.address = ""
         self.connections = 0
         self.broken = 0
+        self.lost = 0
         self._piece_bytes = piece_bytes
-        self._pause_seconds = pause_seconds
+        self._bytes_per_second = bytes_per_second
+        self._delay_seconds = delay_seconds
+        self._loss_rate = loss_rate
+        self._resend_seconds = resend_seconds
+        self._free_at = {"there": 0.0, "back": 0.0}
         self._break_rate = break_rate
         self._random = random.Random(seed)
         self._server: asyncio.Server | None = None
@@ -71,20 +82,31 @@ class Proxy:
         pieces = self._random.randint(1, 40) if breaks else -1
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._copy(reader, far_writer, pieces))
-                both.create_task(self._copy(far_reader, writer, -1))
+                both.create_task(self._copy(reader, far_writer, "there", pieces))
+                both.create_task(self._copy(far_reader, writer, "back", -1))
         except* OSError:
             self.broken += 1
         finally:
             far_writer.transport.abort()
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pieces: int) -> None:
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: str, pieces: int) -> None:
         while data := await reader.read(self._piece_bytes):
             if pieces == 0:
                 raise ConnectionResetError
             pieces -= 1
-            if self._pause_seconds:
-                await asyncio.sleep(self._random.random() * self._pause_seconds)
+            await asyncio.sleep(self._takes_seconds(len(data), way))
             writer.write(data)
             await writer.drain()
         writer.write_eof()
+
+    def _takes_seconds(self, octets: int, way: str) -> float:
+        """Waiting for the line, going over it, and being sent again."""
+        now = asyncio.get_running_loop().time()
+        self._free_at[way] = max(now, self._free_at[way]) + octets / self._bytes_per_second
+        seconds = self._free_at[way] - now + self._delay_seconds
+        resend = self._resend_seconds
+        while self._random.random() < self._loss_rate:
+            self.lost += 1
+            seconds += resend
+            resend *= 2
+        return seconds

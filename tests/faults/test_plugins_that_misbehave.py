@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import smtplib
@@ -188,6 +189,16 @@ def register(self, registry):
 def message_received(self):
     return Tag("set", "old")
 """
+SESSIONS = 50
+WIDE = f"""
+[[listener]]
+name = "wide"
+address = "127.0.0.1:0"
+max_connections_per_client = {SESSIONS}
+"""
+
+
+BY_THE_OLD_SET = message("by the old set")
 
 
 @pytest.mark.slow
@@ -195,25 +206,37 @@ def test_g13_a_reload_while_sessions_run_drops_none_and_takes_changed_code(
     tmp_path: Path, start_process: StartProcess, sink: Sink
 ) -> None:
     folder = plugin(tmp_path, "mine", FIRST)
-    gateway = start_process(["mine"], plugin_dir=folder, more="")
-    host, _, port = gateway.address().rpartition(":")
-    sessions = [smtplib.SMTP(host, int(port), "client.test", timeout=60) for _ in range(15)]
-    for client in sessions:
+    gateway = start_process(["mine"], plugin_dir=folder, more=WIDE)
+    host, _, port = gateway.address("wide").rpartition(":")
+    sessions = [smtplib.SMTP(host, int(port), "client.test", timeout=60) for _ in range(SESSIONS)]
+    for number, client in enumerate(sessions):
         client.ehlo()
-        client.mail("sender@elsewhere.test")
+        client.mail(f"sender{number}@elsewhere.test")
         assert client.rcpt("anna@example.test")[0] == 250
+        if number % 2:  # every other one is in the middle of its data
+            assert client.docmd("DATA")[0] == 354
+            client.send(BY_THE_OLD_SET[:50])
     size = (folder / "mine.py").stat().st_size
     plugin(tmp_path, "mine", FIRST.replace("old", "new"))
     os.utime(folder / "mine.py", (0, 0))
     assert (folder / "mine.py").stat().st_size == size, "neither size nor time tells that it changed"
     gateway.signal_reload()
     gateway.wait_until(lambda: "took over" in gateway.output, "the new generation")
-    assert gateway.send(message("by the new set")).trace.tags == {"mine.set": "new"}
-    ids = []
-    for client in sessions:
-        code, text = client.data(message("by the old set"))
+    by_new_set = gateway.send(message("by the new set"))
+    by_old_set = set()
+    for number, client in enumerate(sessions):
+        if number % 2:
+            client.send(BY_THE_OLD_SET[50:] + b".\r\n")
+            code, text = client.getreply()
+        else:
+            code, text = client.data(BY_THE_OLD_SET)
         assert code == 250
-        ids.append(text.decode().rpartition("[")[2].rstrip("]"))
+        by_old_set.add(text.decode().rpartition("[")[2].rstrip("]"))
         client.quit()
-    assert {gateway.trace(each).tags["mine.set"] for each in ids[:3]} == {"old"}
-    assert len(sink.messages) == 16
+    assert by_new_set.trace.tags == {"mine.set": "new"}
+    gateway.wait_until(lambda: "generation 1 has gone" in gateway.output, "the end of the old generation")
+    stories = json.loads(gateway.command("trace", "--last", "100", "--json").stdout)
+    sets = {story["id"]: story["tags"]["mine.set"] for story in stories}
+    assert sets == {by_new_set.id: "new"} | dict.fromkeys(by_old_set, "old")
+    assert len(by_old_set) == SESSIONS
+    assert len(sink.messages) == SESSIONS + 1

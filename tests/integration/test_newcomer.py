@@ -54,6 +54,12 @@ class Newcomer:
             )
         self.waits_for("ready (process")
 
+    def reloads(self) -> None:
+        """`kill -HUP` with the number from the log, and wait for the line that the page names."""
+        generation = (self.directory / "serve.log").read_text().count("has gone") + 1
+        self.types("kill -HUP $(sed -n 's/^ready (process \\([0-9]*\\)).*/\\1/p' serve.log)")
+        self.waits_for(f"generation {generation} has gone")
+
     def waits_for(self, text: str) -> None:
         log = self.directory / "serve.log"
         self.types(f"for i in $(seq {PATIENCE_SECONDS * 5}); do grep -qF '{text}' {log} && exit 0; sleep 0.2; done; "
@@ -135,51 +141,89 @@ def test_the_wheel_has_everything_in_it(newcomer: Newcomer) -> None:
 def test_the_first_plugin_from_its_folder_and_as_a_wheel(newcomer: Newcomer, environment: Path) -> None:
     newcomer.types("stellwerk plugins new word_mark")
     newcomer.directory /= "word_mark"
-    assert "5 passed" in newcomer.types("python -m pytest -p no:cacheprovider")
-    assert "word_mark: nothing found" in newcomer.types("stellwerk plugins check .")
+    source = newcomer.directory
+    is_sound(newcomer)
     newcomer.puts("stellwerk.toml", block("first-plugin.md", "plugins = ").replace(":2525", ":0"))
     newcomer.puts("mail.eml", block("first-plugin.md", "From: "))
 
+    # Steps 4 and 5: from its folder. It tags, breaks, is skipped, and is whole again.
     assert "word_mark\tlocal" in newcomer.types("stellwerk plugins")
     assert "X-Word-Mark: invoice" in newcomer.types("stellwerk explain --to anna@example.test mail.eml")
     newcomer.serve()
+    tags(newcomer)
+    sound, promised = breaks(source)
+    newcomer.reloads()
+    follows_its_policy(newcomer, promised)
+    settings = (source / "stellwerk.toml").read_text()
+    newcomer.puts("stellwerk.toml", f'{settings}on_error = "skip"\n')
+    newcomer.reloads()
+    is_skipped(newcomer, promised)
+    newcomer.puts("stellwerk.toml", settings)
+    (source / PLUGIN).write_text(sound)
+    newcomer.reloads()
+    tags(newcomer)
+    newcomer.stops()
+    is_sound(newcomer)
+
+    # Publishing: what was built passes its own tests in a folder that has no source, and does the same.
+    builds(source, environment)
+    newcomer.directory = source.parent / "elsewhere"
+    newcomer.directory.mkdir()
+    newcomer.types("cp -r ../word_mark/tests ../word_mark/conftest.py ../word_mark/mail.eml .")
+    assert "site-packages/word_mark" in newcomer.types("python -c 'import word_mark; print(word_mark.__file__)'")
+    assert "5 passed" in newcomer.types("python -m pytest -p no:cacheprovider")
+    assert "word_mark: nothing found" in newcomer.types("stellwerk plugins check word_mark")
+    assert settings.count('plugin_dir = "."\n') == 1
+    settings = settings.replace('plugin_dir = "."\n', "")
+    newcomer.puts("stellwerk.toml", settings)
+    assert "word_mark\t0.1.0" in newcomer.types("stellwerk plugins")
+    newcomer.serve()
+    tags(newcomer)
+    breaks(source)
+    builds(source, environment)
+    newcomer.reloads()
+    follows_its_policy(newcomer, promised)
+    assert "word_mark/plugin.py:24" in newcomer.types("stellwerk trace --last 1 --json")
+    newcomer.puts("stellwerk.toml", f'{settings}on_error = "skip"\n')
+    newcomer.reloads()
+    is_skipped(newcomer, promised)
+
+
+PLUGIN = Path("word_mark/plugin.py")
+
+
+def is_sound(newcomer: Newcomer) -> None:
+    """Its own tests pass, and the check finds nothing."""
+    assert "5 passed" in newcomer.types("python -m pytest -p no:cacheprovider")
+    assert "word_mark: nothing found" in newcomer.types("stellwerk plugins check .")
+
+
+def tags(newcomer: Newcomer) -> None:
+    newcomer.types("rm -rf var/mail")
     told = newcomer.types(SEND)
     assert "tag      word_mark.found = True" in told
     assert "reply    250" in told
     assert "X-Word-Mark: invoice\n" in newcomer.types("cat var/mail/example.test/anna/new/*")
 
-    promised = breaks(newcomer)
-    newcomer.types("kill -HUP $(sed -n 's/^ready (process \\([0-9]*\\)).*/\\1/p' serve.log)")
-    newcomer.waits_for("generation 1 has gone")
-    follows_its_policy(newcomer, promised)
-    newcomer.stops()
 
-    wheel(newcomer.directory, newcomer.directory / "dist")
-    install(environment, next((newcomer.directory / "dist").glob("stellwerk_word_mark-0.1.0-*.whl")))
-    text = (newcomer.directory / "stellwerk.toml").read_text()
-    newcomer.puts("stellwerk.toml", text.replace('plugin_dir = "."\n', ""))
-    newcomer.types("rm -r var")
-    assert "word_mark\t0.1.0" in newcomer.types("stellwerk plugins")
-    newcomer.serve()
-    follows_its_policy(newcomer, promised)
-    assert "word_mark/plugin.py:24" in newcomer.types("stellwerk trace --last 1 --json")
-    newcomer.stops()
-    newcomer.puts("stellwerk.toml", (newcomer.directory / "stellwerk.toml").read_text() + 'on_error = "skip"\n')
-    newcomer.serve()
-    assert "reply    250" in newcomer.types(SEND)
-
-
-def breaks(newcomer: Newcomer) -> str:
-    """Put the page's line into the plugin; the trace line that the page promises, from plugin to place."""
+def breaks(source: Path) -> tuple[str, str]:
+    """Put the page's line into the plugin; what stood there, and the trace line that the page promises."""
     page = (DOCS / "first-plugin.md").read_text(encoding="utf-8")
     line = re.search(r"^    (raise ValueError\(.*\))$", page, re.MULTILINE)
     promised = re.search(r"failed \(tempfail\): ValueError: not today \(.*\)", page)
     assert line is not None
     assert promised is not None
-    plugin = newcomer.directory / "word_mark" / "plugin.py"
-    head, mark, rest = plugin.read_text().partition("def message_received(self, message: Message) -> Tag | None:\n")
-    plugin.write_text(f"{head}{mark}        {line[1]}\n{rest}")
-    return promised[0]
+    assert "**Take the line out again**" in page[line.end() :]
+    sound = (source / PLUGIN).read_text()
+    head, mark, rest = sound.partition("def message_received(self, message: Message) -> Tag | None:\n")
+    (source / PLUGIN).write_text(f"{head}{mark}        {line[1]}\n{rest}")
+    return sound, promised[0]
+
+
+def builds(source: Path, environment: Path) -> None:
+    """The wheel of the source as it stands, installed in place of an earlier one."""
+    wheel(source, source / "dist")
+    install(environment, next((source / "dist").glob("stellwerk_word_mark-0.1.0-*.whl")))
 
 
 def follows_its_policy(newcomer: Newcomer, promised: str) -> None:
@@ -187,3 +231,12 @@ def follows_its_policy(newcomer: Newcomer, promised: str) -> None:
     assert "451 4.3.0 local processing failed, try again later [" in told
     assert "plugin   word_mark.message_received " in told
     assert promised in told
+
+
+def is_skipped(newcomer: Newcomer, promised: str) -> None:
+    newcomer.types("rm -rf var/mail")
+    told = newcomer.types(SEND)
+    assert "reply    250" in told
+    assert promised.replace("tempfail", "skip") in told
+    assert "word_mark.found" not in told
+    assert "X-Word-Mark" not in newcomer.types("cat var/mail/example.test/anna/new/*")

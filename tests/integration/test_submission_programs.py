@@ -21,6 +21,7 @@ import pytest
 
 from gateway.directory.actor import command_line
 from gateway.directory.change import Command, carry_out
+from gateway.directory.leaving import DeactivatePerson
 from gateway.directory.passwords import hash_password
 from gateway.directory.people import SetPassword
 from gateway.store.store import Store
@@ -269,13 +270,22 @@ def _auth(client: Plain, password: str) -> int:
     return client.docmd("AUTH", f"PLAIN {answer}")[0]
 
 
-async def test_a_changed_password_ends_sessions_and_remembered_logins_of_every_worker(office: Office) -> None:
+@pytest.mark.parametrize(
+    ("change", "newest"),
+    [("password", "linseed"), ("leaves", "")],
+)
+async def test_a_change_ends_sessions_and_remembered_logins_of_every_worker(
+    office: Office, change: str, newest: str
+) -> None:
     async with one_of_each_worker(office) as clients:
         for client in clients:
             assert await asyncio.to_thread(_auth, client, "sesame") == 235
             assert client.docmd("MAIL", "FROM:<cleo@acme.test>")[0] == 250
             assert client.docmd("RSET")[0] == 250
-        await office.do(SetPassword("cleo@acme.test", await asyncio.to_thread(hash_password, "linseed")))
+        if change == "password":
+            await office.do(SetPassword("cleo@acme.test", await asyncio.to_thread(hash_password, newest)))
+        else:
+            await office.do(DeactivatePerson("cleo@acme.test"))
 
         for client in clients:
 
@@ -291,4 +301,5 @@ async def test_a_changed_password_ends_sessions_and_remembered_logins_of_every_w
     async with one_of_each_worker(office) as clients:
         for client in clients:
             assert await asyncio.to_thread(_auth, client, "sesame") == 535
-            assert await asyncio.to_thread(_auth, client, "linseed") == 235
+            if newest:
+                assert await asyncio.to_thread(_auth, client, newest) == 235

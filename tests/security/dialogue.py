@@ -31,6 +31,7 @@ class Expected:
 
     recipients: str
     endings: list[bytes] = field(default_factory=list)
+    present: list[bytes] = field(default_factory=list)
     absent: list[bytes] = field(default_factory=list)
 
 
@@ -44,6 +45,8 @@ class Dialogue:
     sink_lacks: list[str] = field(default_factory=list)
     steps: list[tuple[int, str]] = field(default_factory=list)
     expected: list[Expected] = field(default_factory=list)
+    logged: list[tuple[str, str]] = field(default_factory=list)
+    """("has" or "lacks", text), in the order of the file."""
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -69,6 +72,10 @@ def read_dialogue(path: Path) -> Dialogue:
             dialogue.expected[-1].endings.append(raw_bytes(found[1]))
         elif dialogue.expected and (found := re.fullmatch(r"sink lacks (.+)", line)):
             dialogue.expected[-1].absent.append(raw_bytes(found[1]))
+        elif dialogue.expected and (found := re.fullmatch(r"sink has (.+)", line)):
+            dialogue.expected[-1].present.append(raw_bytes(found[1]))
+        elif found := re.fullmatch(r"log (has|lacks) (.+)", line):
+            dialogue.logged.append((found[1], raw_bytes(found[2]).decode()))
         elif any(pattern.fullmatch(line) for pattern in _STEPS):
             dialogue.steps.append((number, line))
         else:
@@ -92,9 +99,10 @@ def _repeated(piece: bytes, times: int) -> bytes:
 class Stage:
     """Where a dialogue is played: a listener, the next hop behind it, and the client's connections by number."""
 
-    def __init__(self, address: tuple[str, int], sink: Sink) -> None:
+    def __init__(self, address: tuple[str, int], sink: Sink, log: Callable[[], str]) -> None:
         self.address = address
         self.sink = sink
+        self._log = log
         self._clients: dict[str, Client] = {}
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._last_reply = ""
@@ -102,7 +110,7 @@ class Stage:
 
     async def play(self, dialogue: Dialogue) -> None:
         """Raises `DialogueError` at the first line that the gateway does not keep to."""
-        before = len(self.sink.messages)
+        before, logged_before = len(self.sink.messages), len(self._log())
         keywords = tuple(keyword for keyword in KEYWORDS if keyword not in dialogue.sink_lacks)
         if keywords != self.sink.keywords:
             self.sink.keywords = keywords
@@ -122,6 +130,8 @@ class Stage:
                 client.close()
         try:
             await self._check(dialogue, before)
+            for how, text in dialogue.logged:
+                await self._check_log(how, text, logged_before)
         except (AssertionError, ConnectionError, TimeoutError) as error:
             raise DialogueError(f"{dialogue.path.name}: afterwards: {type(error).__name__} {error}") from error
 
@@ -144,7 +154,15 @@ class Stage:
             assert wanted.recipients in (" ".join(message.to), f"{len(message.to)} recipients"), message.to
             assert not _STRAY.search(message.data), f"strays in {message.data!r}"
             assert all(message.data.endswith(ending) for ending in wanted.endings), message.data
+            assert all(present in message.data for present in wanted.present), message.data
             assert not any(absent in message.data for absent in wanted.absent), message.data
+
+    async def _check_log(self, how: str, text: str, before: int) -> None:
+        if how == "has":
+            with contextlib.suppress(TimeoutError):
+                await eventually(lambda: text in self._log()[before:])
+        logged = self._log()[before:]
+        assert (text in logged) == (how == "has"), f"the gateway logged: {logged}"
 
     # What the lines do
 

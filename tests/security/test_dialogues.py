@@ -15,7 +15,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 @pytest.mark.parametrize("dialogue", DIALOGUES, ids=lambda dialogue: dialogue.path.stem)
 async def test_dialogue(dialogue: Dialogue, playground: Playground) -> None:
-    await Stage(playground.addresses[dialogue.needs], playground.sink).play(dialogue)
+    stage = Stage(playground.addresses[dialogue.needs], playground.sink, lambda: playground.process.output)
+    await stage.play(dialogue)
 
 
 ROWS = range(1, 64)
@@ -27,7 +28,8 @@ async def test_every_row_has_a_dialogue(row: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["listener: outbound", "c => QUIT", "s <- two hundred", "c ~> QUIT", 'sink <~ "x"', "setting: x"]
+    "text",
+    ["listener: outbound", "c => QUIT", "s <- two hundred", "c ~> QUIT", 'sink <~ "x"', 'log holds "x"', "setting: x"],
 )
 async def test_a_malformed_line_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "mine.txt"

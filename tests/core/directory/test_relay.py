@@ -11,6 +11,7 @@ from sqlalchemy import select
 from gateway.directory.actor import Actor
 from gateway.directory.cache import Version
 from gateway.directory.errors import BadValue, NotAllowed, NotFound
+from gateway.directory.members import AddMember, Rights
 from gateway.directory.relay import RelayAccount, RelayAccounts, SetRelay
 from gateway.directory.tables import audit_entry, context, mailbox
 from tests.core.directory.conftest import Kept
@@ -72,6 +73,7 @@ async def test_who_may_set_it(town: Kept) -> None:
     query = select(mailbox.c.owner_id, mailbox.c.context_id, context.c.organisation_id).join_from(mailbox, context)
     (row,) = await town.rows(query.where(mailbox.c.address == "bo@acme.test"))
     bo = Actor("bo", "member", row["owner_id"], row["organisation_id"], row["context_id"])
+    await town.do(AddMember("team@acme.test", "bo@acme.test", Rights(send_as=True)))
     with pytest.raises(NotAllowed):
         await town.do(SetRelay("team@acme.test", ACCOUNT), bo)
     with pytest.raises(NotFound):
