@@ -179,7 +179,7 @@ class Planner:
     async def _claim(self, transaction: Transaction, address: Address, mailbox: Mailbox | None) -> Reply:
         """The core's own answer, asked last: hosted mailboxes, then what the listener's role allows."""
         if mailbox is not None:
-            return RECIPIENT_OK if mailbox.receives and mailbox.successors != () else MAILBOX_DISABLED
+            return RECIPIENT_OK if mailbox.takes_mail else MAILBOX_DISABLED
         if self._directory.hosts(address.domain):
             return UNKNOWN_USER
         session, outbound = transaction.session, self._config.routing.outbound

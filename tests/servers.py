@@ -31,6 +31,9 @@ SERVERS: Mapping[str, Server] = {
     "unbound": Server("unbound", "unbound"),
     "haproxy": Server("haproxy", "haproxy"),
     "dovecot-lmtpd": Server("/usr/lib/dovecot/lmtp", "dovecot-lmtpd"),
+    "dovecot-imapd": Server("/usr/lib/dovecot/imap", "dovecot-imapd"),
+    "dovecot-sqlite": Server("/usr/lib/dovecot/modules/auth/libdriver_sqlite.so", "dovecot-sqlite"),
+    "dovecot-pgsql": Server("/usr/lib/dovecot/modules/auth/libdriver_pgsql.so", "dovecot-pgsql"),
     "rspamd": Server("rspamd", "rspamd"),
     "opendkim": Server("opendkim", "opendkim"),
     "promtool": Server("promtool", "prometheus"),
@@ -53,7 +56,8 @@ def look_in_sbin() -> None:
 def missing(name: str) -> str | None:
     """What to say when the server is not on this machine; None when it is. Raises KeyError for an unknown name."""
     server = SERVERS[name]
-    if shutil.which(server.program, path=_search_path()):
+    # A module that another server loads is a file that nobody can run.
+    if shutil.which(server.program, os.F_OK, path=_search_path()):
         return None
     return f"{server.program} is not installed; on Debian: apt install {server.package}"
 

@@ -43,7 +43,10 @@ COMMANDS: dict[str, _Entry] = {
     "backup": _Entry("gateway.cli.backup:backup", "Write a backup of database and secret while mail flows."),
     "restore": _Entry("gateway.cli.backup:restore", "Check a backup, or put it back."),
     "doctor": _Entry("gateway.cli.doctor:doctor", "Check the whole installation."),
-    "postfix": _Entry("gateway.cli.postfix:postfix", "Print tested Postfix configuration for this gateway."),
+    "postfix": _Entry("gateway.cli.postfix:postfix", "Print tested Postfix configuration; write maps for Postfix."),
+    "dovecot": _Entry(
+        "gateway.cli.dovecot:dovecot", "Print tested Dovecot configuration: one password for IMAP and SMTP."
+    ),
 }
 
 

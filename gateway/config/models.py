@@ -38,6 +38,8 @@ from gateway.mail.address import AddressError, normalise_domain
 
 WEB = "web"
 """The web server's name where listeners are named: in running.json, and as FileDescriptorName= of a systemd socket."""
+SOCKETMAP = "socketmap"
+"""The name, in the same places, of what answers Postfix's look-ups."""
 
 
 class ServerConfig(Section):
@@ -175,7 +177,7 @@ class LogConfig(Section):
     )
 
 
-def _web_address(address: str) -> str:
+def _optional_address(address: str) -> str:
     if address:
         parse_socket_address(address)
     return address
@@ -184,9 +186,19 @@ def _web_address(address: str) -> str:
 class WebConfig(Section):
     """The desk's web server: `/metrics`, `/healthz` and `/livez`. It asks nobody who they are: keep it on loopback."""
 
-    address: Annotated[str, AfterValidator(_web_address)] = Field(
+    address: Annotated[str, AfterValidator(_optional_address)] = Field(
         "",
         description='where it listens, for example "127.0.0.1:8080"; port 0 takes a free one; empty: there is none',
+        json_schema_extra={"allowed": '"host:port", "[ipv6]:port" or "unix:/path"'},
+    )
+
+
+class SocketmapConfig(Section):
+    """Answers to Postfix, which asks who exists and who may send (socketmap_table(5)). It asks nobody who they are."""
+
+    address: Annotated[str, AfterValidator(_optional_address)] = Field(
+        "",
+        description='where Postfix asks, for example "127.0.0.1:10030"; keep it on loopback; empty: nowhere',
         json_schema_extra={"allowed": '"host:port", "[ipv6]:port" or "unix:/path"'},
     )
 
@@ -221,6 +233,7 @@ class Config(Section):
     dns: DnsConfig = Field(default_factory=DnsConfig)
     log: LogConfig = Field(default_factory=LogConfig)
     web: WebConfig = Field(default_factory=WebConfig)
+    socketmap: SocketmapConfig = Field(default_factory=SocketmapConfig)
     client_setup: ClientSetupConfig = Field(default_factory=ClientSetupConfig)
     plugin: dict[str, dict[str, Any]] = Field({}, description="[plugin.NAME]: the settings of one plugin")
 
@@ -245,19 +258,31 @@ class Config(Section):
             for index, listener in enumerate(self.listeners)
             if self.server.hostname in listener.trusted_authserv_ids
         ]
-        problems += self._web_contradictions()
+        problems += self._service_contradictions()
         if problems:
             raise SettingsError(problems)
         return self
 
-    def _web_contradictions(self) -> Iterator[Problem]:
-        address = self.web.address
+    def _service_contradictions(self) -> Iterator[Problem]:
+        """What else listens must have names and addresses that no listener has."""
+        services = {name: address for name, address in self.services.items() if not address.endswith(":0")}
+        if len(set(services.values())) < len(services):
+            yield Problem((SOCKETMAP, "address"), f"{WEB}.address is {self.web.address} too; set another")
         for index, listener in enumerate(self.listeners):
-            if address and listener.address == address and not address.endswith(":0"):
-                yield Problem(("web", "address"), f'listener "{listener.name}" has the address {address}; set another')
-            if address and listener.name == WEB:
-                text = f'"{WEB}" is the web server\'s name; call the listener another'
+            for name, address in services.items():
+                if listener.address == address:
+                    yield Problem(
+                        (name, "address"), f'listener "{listener.name}" has the address {address}; set another'
+                    )
+            if listener.name in self.services:
+                text = f'"{listener.name}" is the name of the section [{listener.name}]; call the listener another'
                 yield Problem(("listener", index, "name"), text)
+
+    @property
+    def services(self) -> dict[str, str]:
+        """What listens beside the listeners: its address by its name."""
+        named = {WEB: self.web.address, SOCKETMAP: self.socketmap.address}
+        return {name: address for name, address in named.items() if address}
 
     @property
     def source(self) -> Source | None:

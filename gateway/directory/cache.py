@@ -68,6 +68,16 @@ class Version:
             self.number = number
         self._seen_at = asked_at
 
+    async def must_be_fresh(self) -> None:
+        """Look if it is not. Raises `StoreUnavailable` when what is remembered could be out of date."""
+        try:
+            if not self.is_fresh:
+                await self.look()
+        except DBAPIError as error:
+            raise StoreUnavailable(f"the directory cannot be read: {str(error.orig).partition(chr(10))[0]}") from error
+        if not self.is_fresh:
+            raise StoreUnavailable("the directory answers too slowly to know whether it has changed")
+
     async def watch(self) -> None:
         """Until cancelled. A store that is down is met with patience: meanwhile the number is not fresh."""
         was_down = False

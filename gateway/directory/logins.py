@@ -132,11 +132,8 @@ class Logins:
         return await self._current(lambda: self._addresses.get(f"{person_id} {key}", self._load_address))
 
     async def _current(self, ask: Callable[[], Awaitable[ResultT]]) -> ResultT:
+        await self._version.must_be_fresh()
         try:
-            if not self._version.is_fresh:
-                await self._version.look()
-            if not self._version.is_fresh:
-                raise StoreUnavailable("the directory answers too slowly to know whether it has changed")
             return await ask()
         except DBAPIError as error:
             raise StoreUnavailable(f"the directory cannot be read: {str(error.orig).partition(chr(10))[0]}") from error

@@ -65,6 +65,11 @@ class Mailbox:
     successors: tuple[Address, ...] | None = None
     plugins: Mapping[str, bool] = field(default_factory=dict)
 
+    @property
+    def takes_mail(self) -> bool:
+        """Whether there is somebody to deliver to, rather than a 550 5.2.1."""
+        return self.receives and self.successors != ()
+
     def answers_at(self, now: float) -> bool:
         """Whether its out-of-office text is in force."""
         text = self.out_of_office

@@ -39,6 +39,11 @@ class DirectoryService:
         except DBAPIError:
             return
 
+    @property
+    def is_started(self) -> bool:
+        """Whether the database has been read; without tables there is nothing to read."""
+        return self.version.number >= 0
+
     def watch(self) -> asyncio.Task[None]:
         """See changes until the task is cancelled."""
         return asyncio.create_task(self.version.watch(), name="watch over the directory")
@@ -53,6 +58,16 @@ class DirectoryService:
         if self._static.hosts(domain):
             return True
         return self._domains.states.get(domain) in RECEIVING or domain in self._domains.intake
+
+    @property
+    def static_domains(self) -> frozenset[str]:
+        """Those of the configuration, for which the database is not asked."""
+        return self._static.domains
+
+    def hosted(self) -> frozenset[str]:
+        """Every domain that mail is taken for: those of the configuration, and those of the database that may."""
+        known = self._domains.intake.union(self._domains.states)
+        return self._static.domains.union(name for name in known if self.hosts(name))
 
     def is_local(self, address: Address) -> bool:
         """Whether its mail stays here, be there such a mailbox or not: a hosted domain, or the gateway's postmaster."""

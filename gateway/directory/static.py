@@ -20,6 +20,11 @@ class StaticDirectory:
         self._hosted = {domain: frozenset(box.lower() for box in entry.mailboxes) for domain, entry in hosted.items()}
         self._hostname = hostname
 
+    @property
+    def domains(self) -> frozenset[str]:
+        """Every domain of the configuration, as A-labels."""
+        return frozenset(self._hosted)
+
     def hosts(self, domain: str) -> bool:
         """Whether `domain` (A-label, lower case) is hosted."""
         return domain in self._hosted

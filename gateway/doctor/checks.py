@@ -28,6 +28,7 @@ from gateway.doctor.files import space_findings, state_findings
 from gateway.doctor.findings import Finding as Finding
 from gateway.doctor.findings import Found, failed, ok, warning
 from gateway.doctor.postfix import postfix_findings
+from gateway.doctor.socketmap import socketmap_findings
 from gateway.doctor.store import store_findings
 from gateway.doctor.web import web_findings
 from gateway.errors import StartupError, StellwerkError
@@ -275,6 +276,11 @@ async def _web(installation: Installation) -> AsyncIterator[Found]:
         yield finding
 
 
+async def _socketmap(installation: Installation) -> AsyncIterator[Found]:
+    for finding in await asyncio.to_thread(socketmap_findings, installation.config):
+        yield finding
+
+
 async def _clock(installation: Installation) -> AsyncIterator[Found]:
     now = time.time()
     state = installation.config.server.state_dir.absolute()
@@ -306,6 +312,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("listeners", _listeners),
     ("certificates", _certificates),
     ("web", _web),
+    ("socketmap", _socketmap),
     ("next hops", _next_hops),
     ("postfix", _postfix),
     ("dns", _dns),

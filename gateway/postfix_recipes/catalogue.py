@@ -10,6 +10,7 @@ from gateway.postfix_recipes.edge import Edge
 from gateway.postfix_recipes.outbound_apart import OutboundApart
 from gateway.postfix_recipes.own_mail_signed import OwnMailSigned
 from gateway.postfix_recipes.recipe import Recipe
+from gateway.postfix_recipes.recipients import Recipients
 from gateway.postfix_recipes.submission import Submission
 
 CATALOGUE: tuple[type[Recipe], ...] = (
@@ -21,4 +22,5 @@ CATALOGUE: tuple[type[Recipe], ...] = (
     OutboundApart,
     BesideRspamd,
     OwnMailSigned,
+    Recipients,
 )

@@ -71,7 +71,7 @@ class Submission(Outbound):
     def service_options(self) -> Mapping[str, str]:
         # the list first: while it is there, LOGIN_LIST keeps the others
         checks = {
-            "smtpd_sender_login_maps": "texthash:.*/sender-logins",
+            "smtpd_sender_login_maps": r"\(texthash:.*/\|socketmap:inet:.*:\)sender-logins",
             "smtpd_sender_restrictions": "reject_sender_login_mismatch",
             "content_filter": f"{TRANSPORT}:.*",
         }

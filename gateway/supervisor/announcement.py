@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from gateway.config.models import WEB, Config
+from gateway.config.models import SOCKETMAP, WEB, Config
 from gateway.config.next_hop import MaildirNextHopConfig
 
 _DEMO_DOMAIN = "example.test"
@@ -22,6 +22,8 @@ def listening_lines(config: Config, addresses: Mapping[str, str]) -> Iterator[st
         yield f"{listener.name:<{width}}  {listener.protocol} on {addresses[listener.name]} ({role})"
     if config.web.address:
         yield f"{WEB:<{width}}  http on {addresses[WEB]} (metrics, health)"
+    if config.socketmap.address:
+        yield f"{SOCKETMAP:<{width}}  on {addresses[SOCKETMAP]} (answers to Postfix)"
     yield f"state in {config.server.state_dir}, database {_without_password(config.store.url)}"
     for name, hop in config.next_hops.items():
         yield f"next hop {name}: " + (

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway.config.addresses import parse_socket_address
-from gateway.config.models import WEB, Config
+from gateway.config.models import SOCKETMAP, WEB, Config
 from gateway.errors import StartupError
 from gateway.supervisor.account import Account
 from gateway.supervisor.holders import holders_of
@@ -22,7 +22,7 @@ _UNIX_MODE = 0o660
 
 
 class Endpoint(NamedTuple):
-    """An address to listen on: a listener's or the web server's, with as many sockets as processes share it."""
+    """An address to listen on: a listener's or another service's, with as many sockets as processes share it."""
 
     name: str
     address: str
@@ -31,13 +31,17 @@ class Endpoint(NamedTuple):
     @property
     def label(self) -> str:
         """How messages to a person name it."""
-        return "web.address" if self.name == WEB else f'listener "{self.name}"'
+        return f"{self.name}.address" if self.name in (WEB, SOCKETMAP) else f'listener "{self.name}"'
 
 
 def endpoints(config: Config) -> list[Endpoint]:
     """Every address that `config` wants to listen on."""
     found = [Endpoint(one.name, one.address, config.server.workers) for one in config.listeners]
-    return [*found, Endpoint(WEB, config.web.address, 1)] if config.web.address else found
+    # The desk has the web server; Postfix is answered by every worker: without answers it takes no mail either.
+    return found + [
+        Endpoint(name, address, 1 if name == WEB else config.server.workers)
+        for name, address in config.services.items()
+    ]
 
 
 @dataclass(slots=True)
@@ -89,7 +93,7 @@ class ListeningSockets:
         self._shrink(wanted)
 
     def of_slot(self, config: Config, slot: int) -> list[tuple[str, socket.socket]]:
-        """(listener's name, socket) for the worker in `slot`, counted from 0."""
+        """(listener's or service's name, socket) for the worker in `slot`, counted from 0."""
         found = []
         for endpoint in endpoints(config):
             if endpoint.name != WEB:

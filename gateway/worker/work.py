@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from gateway.app import Gateway, Identity
 from gateway.certificates import check_certificates, server_context
 from gateway.checking import check_plugins, check_spool, check_store_files
-from gateway.config.models import Config
+from gateway.config.models import SOCKETMAP, Config
 from gateway.metrics.board import clear_old, directory
 from gateway.metrics.process import start_metrics
+from gateway.postfix_maps.answers import MapAnswers
+from gateway.postfix_maps.server import SocketmapServer
 from gateway.smtp.serving import ListenerServer, serve
 from gateway.supervisor.description import WorkerDescription
 from gateway.web.server import WebServer
@@ -19,7 +21,7 @@ from gateway.worker.process import Work
 
 
 class GatewayWork:
-    """A gateway, and for the role `smtp` its listeners."""
+    """A gateway, and for the role `smtp` its listeners and what answers Postfix."""
 
     def __init__(self, description: WorkerDescription, config: Config) -> None:
         self._config = config
@@ -28,6 +30,7 @@ class GatewayWork:
         self._servers: list[ListenerServer] = []
         self._metrics: asyncio.Task[None] | None = None
         self._web: WebServer | None = None
+        self._socketmap: SocketmapServer | None = None
         self._gateway = Gateway(
             config,
             role="smtp" if description.role == "smtp" else "desk",
@@ -47,6 +50,10 @@ class GatewayWork:
             await self._start_desk()
             return
         for name, sock in self._sockets:
+            if name == SOCKETMAP:
+                self._socketmap = SocketmapServer(MapAnswers(self._gateway.directory, self._gateway.store), sock)
+                self._socketmap.start()
+                continue
             listener = config.listener(name)
             assert listener is not None
             certificate = self._certificates.get(name)
@@ -68,6 +75,8 @@ class GatewayWork:
         if self._web is not None:
             await self._web.stop()
         drains = [asyncio.ensure_future(server.drain(drain_seconds)) for server in self._servers]
+        if self._socketmap is not None:
+            drains.append(asyncio.ensure_future(self._socketmap.stop()))
         await asyncio.sleep(0)
         # Nobody accepts on them from here on. Where no later generation has the socket either, who waits in its
         # backlog hears so now and not after the drain.

@@ -76,6 +76,13 @@ class GatewayProcess:
         if status != 0:
             raise AssertionError(f"stellwerk serve ended with {status}:\n{self.output}")
 
+    async def reload(self) -> None:
+        """SIGHUP, and wait until the new generation serves and the old one is gone."""
+        assert self._process is not None
+        old = set(self.workers())
+        self._process.send_signal(signal.SIGHUP)
+        await until(lambda: len(new := set(self.workers())) == len(old) and not new & old, "the gateway has reloaded")
+
     def kill_workers(self) -> None:
         """SIGKILL to every worker; the supervisor goes on and replaces them."""
         for worker in self.workers():

@@ -39,6 +39,11 @@ plugin {{
   quota = maildir:User quota
   quota_rule = *:storage=200M
 }}
+service stats {{
+  client_limit = 100
+}}
+"""
+_USERS = """\
 passdb {{
   driver = passwd-file
   args = {base}/users
@@ -46,9 +51,6 @@ passdb {{
 userdb {{
   driver = passwd-file
   args = {base}/users
-}}
-service stats {{
-  client_limit = 100
 }}
 """
 
@@ -60,9 +62,12 @@ PASSWORD = "correct horse"
 
 
 class DovecotInstance:
-    """One private Dovecot below a directory in /tmp. `users` maps user names to a quota in bytes, 0 for the default."""
+    """One private Dovecot below a directory in /tmp. `users` maps user names to a quota in bytes, 0 for the default.
 
-    def __init__(self, users: Mapping[str, int], configuration: str = "") -> None:
+    Without `users` the configuration must say where they are.
+    """
+
+    def __init__(self, users: Mapping[str, int] | None, configuration: str = "") -> None:
         self.base = Path(tempfile.mkdtemp(prefix="stellwerk-dovecot-", dir="/tmp"))
         self.base.chmod(0o755)
         for name in ("run", "state", "mail", "temp"):
@@ -74,11 +79,12 @@ class DovecotInstance:
         quota = {0: ""}
         lines = [
             f"{name}:{{PLAIN}}{PASSWORD}::::::{quota.get(limit, f'userdb_quota_rule=*:bytes={limit}')}\n"
-            for name, limit in users.items()
+            for name, limit in (users or {}).items()
         ]
         self._users.write_text("".join(lines))
         self._conf = self.base / "dovecot.conf"
-        self._conf.write_text(_CONF.format(base=self.base, nobody=_NOBODY))
+        template = _CONF if users is None else _CONF + _USERS
+        self._conf.write_text(template.format(base=self.base, nobody=_NOBODY))
         self.append(configuration)
 
     def append(self, configuration: str) -> None:

@@ -1,0 +1,1 @@
+"""Configuration of Dovecot for this gateway: `stellwerk dovecot recipe`."""

@@ -1,0 +1,1 @@
+"""What Postfix asks about recipients, domains and senders: answered live by a socketmap, or written to files."""
