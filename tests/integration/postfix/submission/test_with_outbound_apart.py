@@ -27,10 +27,10 @@ async def listeners(pair: RecipePair, desk: Desk) -> dict[str, tuple[str, str]]:
     """By which listener mail of each recipe's own service comes."""
     await desk.swaks(SENDER, "sender")
     by_login = listener_of(await last_story(pair, "cleo@example.test"))
-    base = pair.postfix.base
+    base, expected = pair.postfix.base, len(pair.postfix.delivered("dora")) + 1
     (base / "letter").write_bytes(message(7).replace(b"\r\n", b"\n"))
     await checked("sh", "-euc", f"sendmail -C {base}/etc -f {SENDER} -i dora@example.test <{base}/letter")
-    await pair.postfix.wait_until_delivered(len(pair.postfix.delivered("dora")) + 1, "dora")
+    await pair.postfix.wait_until_delivered(expected, "dora")
     return {BY_LOGIN: by_login, BY_PROGRAM: listener_of(await last_story(pair, "dora@example.test"))}
 
 
