@@ -123,6 +123,7 @@ def lines(story: Story) -> list[str]:
     found += [f"  tag      {name} = {value}" for name, value in story["tags"].items()]
     for event in story["events"]:
         found += _event(event)
+    found += _ways(story.get("plan"))
     found += [_step(step) for step in story["steps"]]
     found += [_journal(row) for row in story.get("journal", [])]
     found.append(f"  reply    {_outcome(story)}  after {story['milliseconds']} ms")
@@ -137,6 +138,23 @@ def _event(event: dict[str, Any]) -> list[str]:
     what = f"failed ({event['on_error']}): {event['error']}" if "error" in event else "; ".join(event.get("answer", []))
     shadow = " (shadow: not applied)" if event.get("shadow") else ""
     return [f"  plugin   {event['plugin']}.{event['hook']}  {event.get('ms', 0)} ms  {what or '-'}{shadow}"]
+
+
+def _ways(plan: dict[str, Any] | None) -> list[str]:
+    """Who sent a recipient on, by which rule and why; nothing for a copy that goes where it was addressed."""
+    found = []
+    recipients = plan["recipients"] if plan else []
+    for planned in (step for recipient in recipients for step in recipient["steps"]):
+        stations = planned["descent"]
+        if len(stations) > 1:
+            way = "".join(f"{each['address']}: {_station(each)} -> " for each in stations[:-1])
+            found.append(f"  way      {way}{stations[-1]['address']}")
+    return found
+
+
+def _station(station: dict[str, Any]) -> str:
+    reason = f" ({station['reason']})" if station["reason"] else ""
+    return f"{station['plugin']} {station['rule']!r}{reason}"
 
 
 def _step(step: dict[str, Any]) -> str:

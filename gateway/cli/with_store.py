@@ -34,7 +34,6 @@ async def with_store(config: Config, work: Callable[[Store], Awaitable[T]], what
 @contextmanager
 def owned_by_workers(config: Config) -> Iterator[None]:
     """What root makes inside, the workers can write afterwards."""
-    from gateway.checking import store_files
     from gateway.supervisor.account import account_of_workers
 
     account = account_of_workers(config.server.user)
@@ -42,5 +41,8 @@ def owned_by_workers(config: Config) -> Iterator[None]:
         yield
     finally:
         if account is not None:
+            # Only here: it brings the whole gateway with it, and every command for the directory would wait for that.
+            from gateway.checking import store_files
+
             for file in store_files(config.store.url):
                 account.own(file)

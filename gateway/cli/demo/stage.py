@@ -28,7 +28,9 @@ SENDER = "pat@partner.test"
 FILES = Path(__file__).with_name("files")
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
+SEEN_SECONDS = 15.0
 _POLL_SECONDS = 0.05
+_SEEN_POLL_SECONDS = 0.25
 _STELLWERK = (sys.executable, "-m", "gateway.cli.main")
 
 
@@ -72,6 +74,18 @@ class Stage:
         command = ("stellwerk", "send", "--from", SENDER, "--to", recipient, message)
         return self.run(*command, beginning_with="> MAIL")
 
+    def send_until(self, heard: str, recipient: str, message: str) -> Ran:
+        """`send` after a change of the directory: again until `heard` is in what it prints. The last try.
+
+        Starting a command takes longer than the gateway needs to see a change, so that one try is the rule.
+        """
+        patience = time.monotonic() + SEEN_SECONDS
+        while True:
+            sent = self.send(recipient, message)
+            if heard in sent.output or time.monotonic() > patience:
+                return sent
+            time.sleep(_SEEN_POLL_SECONDS)
+
     def run(self, *command: str, beginning_with: str = "") -> Ran:
         """Show a command, run it in the directory, and show what it prints, all of it or from a certain line on."""
         click.secho(f"  $ {shlex.join(command)}", bold=True)
@@ -99,8 +113,9 @@ class Stage:
         return name
 
     def mail_of(self, mailbox: str) -> list[Path]:
-        """The messages in the Maildir of a mailbox of example.test, oldest first, relative to the directory."""
-        new = self.directory / "mail" / "example.test" / mailbox / "new"
+        """The messages of a mailbox (of example.test if no domain is said), oldest first, relative to the directory."""
+        local, _, domain = mailbox.partition("@")
+        new = self.directory / "mail" / (domain or "example.test") / local / "new"
         files = sorted(new.glob("*"), key=lambda file: file.stat().st_mtime_ns)
         return [file.relative_to(self.directory) for file in files]
 

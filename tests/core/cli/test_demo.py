@@ -60,6 +60,10 @@ def test_every_claim_holds(tmp_path: Path) -> None:
     (directory,) = tmp_path.iterdir()
     assert f"left in {directory}" in output
     assert len(list(directory.glob("mail/example.test/*/new/*"))) == 7
+    assert {box: len(list(directory.glob(f"mail/acme.test/{box}/new/*"))) for box in ("team", "anna")} == {
+        "team": 1,
+        "anna": 1,
+    }
     assert not is_alive(_serving(output))
 
 

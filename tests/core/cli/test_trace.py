@@ -140,6 +140,26 @@ def test_wrong_usage(
     assert ran.status == 2
 
 
+def test_the_way_of_a_copy_that_was_sent_on_is_told() -> None:
+    def station(address: str, plugin: str, rule: str, reason: str = "") -> dict[str, str]:
+        return {"address": address, "plugin": plugin, "rule": rule, "reason": reason}
+
+    here = station("a@x.test", "core", "hosted")
+    left = station("b@x.test", "core", "successor", "its owner has left")
+    ruled = station("c@x.test", "forwarding", "team")
+    descents: list[list[dict[str, str]]] = [[here], [left, here], [ruled, left, here], []]
+    story = {
+        "id": "t1", "at": 0.0, "session": {"listener": "mx", "protocol": "smtp", "direction": "inbound"},
+        "sender": "", "size": 3, "recipients": [], "tags": {}, "milliseconds": 1.0, "reply": None,
+        "events": [], "steps": [], "plan": {"recipients": [{"steps": [{"descent": each} for each in descents]}]},
+    }  # fmt: skip
+    assert [line for line in lines(story) if line.startswith("  way ")] == [
+        "  way      b@x.test: core 'successor' (its owner has left) -> a@x.test",
+        "  way      c@x.test: forwarding 'team' -> b@x.test: core 'successor' (its owner has left) -> a@x.test",
+    ]
+    assert lines({**story, "plan": None})
+
+
 def test_a_story_of_many_events_and_odd_ones_is_told() -> None:
     story = {
         "id": "t1", "at": 0.0, "session": {"listener": "mx", "protocol": "smtp", "direction": "inbound"},

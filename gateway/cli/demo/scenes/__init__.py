@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.cli.demo.scene import Scene
-from gateway.cli.demo.scenes import accepted, crashing_plugin, fan_out, forwarded, refused, traced
+from gateway.cli.demo.scenes import accepted, crashing_plugin, directory, fan_out, forwarded, refused, traced
 
 SCENES: tuple[Scene, ...] = (
     accepted.SCENE,
@@ -11,6 +11,8 @@ SCENES: tuple[Scene, ...] = (
     refused.TOO_LARGE,
     forwarded.SCENE,
     fan_out.SCENE,
+    directory.ADDED,
+    directory.LEFT,
     crashing_plugin.SCENE,
     traced.SCENE,
 )
