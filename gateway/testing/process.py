@@ -119,10 +119,13 @@ class ProcessGateway:
 
     def wait_until(self, holds: Callable[[], bool], what: str) -> None:
         """Raises `LookupError` when it does not hold within a minute."""
-        for _ in range(int(PATIENCE_SECONDS / 0.05)):
-            if holds():
-                return
+        end = time.monotonic() + PATIENCE_SECONDS  # a question may take as long as the pause
+        while not holds():
+            if time.monotonic() > end:
+                break
             time.sleep(0.05)
+        else:
+            return
         raise LookupError(f"{what} did not come within {PATIENCE_SECONDS:g} s; the gateway printed:\n{self.output}")
 
 
