@@ -140,5 +140,6 @@ def test_the_settings_of_a_local_plugin_are_described(folder: Path) -> None:
 
 
 def test_an_unknown_plugin_says_what_is_in_plugin_dir(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=rf"there is no plugin 'mime'\. Installed: .*\. In {folder.parent}: mine\. "):
+    said = rf"there is no plugin 'mime'; did you mean \"mine\"\? Installed: .*\. In {folder.parent}: mine\. "
+    with pytest.raises(ConfigError, match=said):
         find("mime", folder.parent, "plugins[0]", {})
