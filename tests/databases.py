@@ -6,8 +6,9 @@ tests.core.gateways take their URL from their directory: `on_both_databases` abo
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,30 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
         yield server
     finally:
         server.remove()
+
+
+class MadeOnce:
+    """Stores that many tests begin with. On SQLite each kind is made once a process, and its file copied."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def put(self, kind: str, url: str, make: Callable[[str], None]) -> None:
+        """A store of this kind at `url`, where there is none yet; `make(url)` makes one."""
+        if not is_sqlite(url):
+            make(url)
+            return
+        original = self._directory / f"{kind}.db"
+        if not original.exists():
+            new = original.with_suffix(".new")
+            make(f"sqlite:///{new}")
+            new.rename(original)
+        shutil.copyfile(original, url.removeprefix("sqlite:///"))
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    return MadeOnce(tmp_path_factory.mktemp("made-once"))
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server("postgresql"))])

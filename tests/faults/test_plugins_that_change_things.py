@@ -35,6 +35,8 @@ from gateway.api import (
 from gateway.routing.plan import DeliverStep, DeliveryPlan
 from gateway.testing import RunningGateway, Sink, StartGateway, message
 
+pytestmark = pytest.mark.slow  # each test starts processes or whole gateways
+
 EVIL = Address("evil", "elsewhere.test")
 LINES = {
     "parsed": """

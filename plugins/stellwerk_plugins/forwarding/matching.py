@@ -38,7 +38,7 @@ class Facts:
 
     message: Message
     recipient: Address
-    known: dict[int, bool | None] = field(default_factory=dict)
+    known: dict[object, bool | None] = field(default_factory=dict)
 
 
 Holds = Callable[[Facts], bool | None]
@@ -88,12 +88,11 @@ def _opposite(answer: bool | None) -> bool | None:
 
 def _once_a_message(function: Holds) -> Holds:
     """A header may be a megabyte long and a message have a thousand recipients."""
-    key = id(function)
 
     def kept(facts: Facts) -> bool | None:
-        if key not in facts.known:
-            facts.known[key] = function(facts)
-        return facts.known[key]
+        if function not in facts.known:
+            facts.known[function] = function(facts)
+        return facts.known[function]
 
     return kept
 

@@ -19,7 +19,7 @@ class Forwarding(Plugin[ForwardingSettings]):
     def __init__(self, config: ForwardingSettings, services: Services) -> None:
         super().__init__(config, services)
         self._rules = Ruleset(config.rule)
-        self._known: WeakKeyDictionary[Message, dict[int, bool | None]] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[Message, dict[object, bool | None]] = WeakKeyDictionary()
 
     @hookimpl
     def register(self, registry: Registry) -> None:

@@ -14,6 +14,8 @@ from gateway.authoring.readme import SECTIONS, check_readme
 from gateway.authoring.scaffold import scaffold
 from tests.core.cli.in_process import run
 
+pytestmark = pytest.mark.slow  # each test starts processes or whole gateways
+
 HEAD = "import asyncio, subprocess, time\nfrom gateway.api import *\nfrom gateway.api import Plugin, Tag, hookimpl\n"
 
 PLUGINS = Path(__file__).parents[3] / "plugins" / "stellwerk_plugins"

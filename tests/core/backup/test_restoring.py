@@ -21,7 +21,7 @@ from tests.core.fake_next_hop import BUSY
 from tests.core.gateways import HELLO, NOW, Running, config, plugin, running
 from tests.databases import on_both_databases, query, url_of
 
-pytestmark = on_both_databases
+pytestmark = [on_both_databases, pytest.mark.slow]
 
 ANNA, BO = "anna@example.test", "bo@example.test"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.core.cli.directory_town import Stellwerk, caller, make_town
+from tests.databases import MadeOnce
 from tests.integration.gateway_process import STELLWERK
 
 PEOPLE = "address,context,name\neva@acme.test,plant,Eva\nfinn@acme.test,plant,Finn\n"
@@ -18,8 +19,8 @@ BOXES = "address,context,owner,aliases\neva@acme.test,plant,eva@acme.test,e@acme
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
-    return make_town(tmp_path)
+def config(made_once: MadeOnce, tmp_path: Path) -> Path:
+    return make_town(tmp_path, made_once)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from sqlalchemy import select
 from gateway.store.schema import job
 from gateway.store.store import Store
 from tests.core.cli.directory_town import Stellwerk, caller, make_town
+from tests.databases import MadeOnce
 
 SETUP = """
 [client_setup]
@@ -32,8 +33,10 @@ security = "starttls"
 
 
 @pytest.fixture
-def stellwerk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Stellwerk:
-    return caller(make_town(tmp_path, SETUP), capsys, monkeypatch)
+def stellwerk(
+    made_once: MadeOnce, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Stellwerk:
+    return caller(make_town(tmp_path, made_once, SETUP), capsys, monkeypatch)
 
 
 def test_leaving_is_audited_until_everything_is_mended(stellwerk: Stellwerk) -> None:

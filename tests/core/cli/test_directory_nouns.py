@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.core.cli.directory_town import Stellwerk, caller, make_town
+from tests.databases import MadeOnce
 
 
 @pytest.fixture
-def stellwerk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Stellwerk:
-    return caller(make_town(tmp_path), capsys, monkeypatch)
+def stellwerk(
+    made_once: MadeOnce, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Stellwerk:
+    return caller(make_town(tmp_path, made_once), capsys, monkeypatch)
 
 
 def listed(stellwerk: Stellwerk, *arguments: str) -> list[dict[str, object]]:

@@ -25,6 +25,8 @@ from tests.core.as_nobody import as_nobody, let_everybody_into
 from tests.core.cli.running import CONFIG, stellwerk
 from tests.integration.gateway_process import GatewayProcess
 
+pytestmark = pytest.mark.slow  # each test starts processes or whole gateways
+
 
 async def findings(directory: Path, text: str = "") -> list[Finding]:
     """What doctor says in `directory`, where DNS works unless `text` says otherwise."""

@@ -12,14 +12,17 @@ from sqlalchemy import create_engine, select
 from gateway.directory.relay import RelayAccount
 from gateway.directory.tables import mailbox
 from tests.core.cli.directory_town import Stellwerk, caller, make_town
+from tests.databases import MadeOnce
 
 SET = ("--address", "smtp.relay.test:587", "--user", "acme", "--password-stdin")
 
 
 @pytest.fixture
-def stellwerk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Stellwerk:
+def stellwerk(
+    made_once: MadeOnce, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Stellwerk:
     """With a password on standard input."""
-    call = caller(make_town(tmp_path), capsys, monkeypatch)
+    call = caller(make_town(tmp_path, made_once), capsys, monkeypatch)
 
     def run(*arguments: str, typed: str = "canary\n") -> object:
         monkeypatch.setattr(sys, "stdin", io.StringIO(typed))

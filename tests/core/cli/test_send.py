@@ -11,6 +11,8 @@ from tests.certificates import authority
 from tests.core.cli.running import CONFIG, stellwerk
 from tests.integration.gateway_process import GatewayProcess
 
+pytestmark = pytest.mark.slow  # each test starts processes or whole gateways
+
 HELLO = Path(__file__).parents[3] / "contrib/examples/hello.eml"
 
 

@@ -19,6 +19,7 @@ from gateway.directory.organisations import AddContext, AddOrganisation
 from gateway.directory.people import AddPerson
 from gateway.store.store import Store, Write
 from gateway.store.upgrade import CORE, upgrade
+from tests.databases import MadeOnce
 
 T = TypeVar("T")
 
@@ -57,9 +58,9 @@ class Kept:
 
 
 @pytest.fixture
-async def kept(store_url: str) -> AsyncIterator[Kept]:
+async def kept(store_url: str, made_once: MadeOnce) -> AsyncIterator[Kept]:
     """An empty directory."""
-    await asyncio.to_thread(upgrade, store_url, [CORE])
+    await asyncio.to_thread(made_once.put, "empty", store_url, _make_empty)
     store = Store.open(store_url)
     yield Kept(store, store_url)
     await asyncio.to_thread(store.close)
@@ -97,13 +98,31 @@ TOWN: tuple[Command[Any], ...] = (
 """The commands that make `town`."""
 
 
+def _make_empty(url: str) -> None:
+    upgrade(url, [CORE])
+
+
+def make_town(url: str) -> None:
+    """A new store with the directory of `town`. For a thread without an event loop."""
+
+    async def fill() -> None:
+        store = Store.open(url)
+        for command in TOWN:
+            await carry_out(store, OPERATOR, command, lambda: NOON)
+        await asyncio.to_thread(store.close)
+
+    upgrade(url, [CORE])
+    asyncio.run(fill())
+
+
 @pytest.fixture
-async def town(kept: Kept) -> Kept:
+async def town(store_url: str, made_once: MadeOnce) -> AsyncIterator[Kept]:
     """Organisation `acme` with contexts `sales` and `plant` on acme.test (trusted), and `other` on other.test.
 
     anna@acme.test (sales, organisation admin), bo@acme.test (plant), cleo@other.test own mailboxes of their names;
     team@acme.test is shared and has the alias info@acme.test.
     """
-    for command in TOWN:
-        await kept.do(command)
-    return kept
+    await asyncio.to_thread(made_once.put, "town", store_url, make_town)
+    store = Store.open(store_url)
+    yield Kept(store, store_url)
+    await asyncio.to_thread(store.close)

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
@@ -29,6 +30,7 @@ NAMES = ("a", "b", "c", "d")
 WHO = st.sampled_from(NAMES)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     left=st.sets(WHO, min_size=1),

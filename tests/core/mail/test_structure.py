@@ -71,6 +71,7 @@ def deepest() -> int:
     return low
 
 
+@pytest.mark.slow
 def test_m6_whatever_the_parser_takes_can_be_copied() -> None:
     levels = deepest()
     assert levels > 100

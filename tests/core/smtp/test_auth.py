@@ -34,7 +34,8 @@ _open: list[Client] = []
 
 
 @pytest.fixture(autouse=True)
-def close_clients() -> Iterator[None]:
+def close_clients(start_edge: StartEdge) -> Iterator[None]:
+    """Before the edge stops, which would wait for them."""
     yield
     while _open:
         _open.pop().close()

@@ -16,6 +16,8 @@ import pytest
 from tests.core.smtp.client import Client, eventually
 from tests.core.smtp.conftest import Edge, StartEdge
 
+pytestmark = pytest.mark.slow  # each test starts processes or whole gateways
+
 
 async def begin(edge: Edge) -> Client:
     """A client that may send data now."""

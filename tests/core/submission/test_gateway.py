@@ -25,7 +25,7 @@ from tests.core.gateways import plugin, session
 from tests.core.submission.people import LISTENER, People, people
 from tests.databases import on_both_databases
 
-pytestmark = on_both_databases
+pytestmark = [on_both_databases, pytest.mark.slow]
 
 HEAD = "Date: Mon, 1 Jan 2024 00:00:00 +0000\r\nMessage-ID: <1@mua.test>\r\n"
 BODY = "Subject: hello\r\n\r\nHello.\r\n"

@@ -15,6 +15,8 @@ import pytest
 
 from tests.core.supervisor.serving import CHECKOUT, Serving
 
+pytestmark = pytest.mark.slow  # each test starts processes or whole gateways
+
 NOBODY = "nobody"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="changes users, so it needs root")
 

@@ -16,6 +16,8 @@ from gateway.errors import StartupError
 from gateway.supervisor import systemd
 from tests.core.supervisor.serving import Serving
 
+pytestmark = pytest.mark.slow  # each test starts processes or whole gateways
+
 _AS_SYSTEMD = """\
 import os, sys
 os.dup2(int(sys.argv[1]), 3)

@@ -43,6 +43,8 @@ from gateway.testing import (
 from gateway.testing.configuration import config_text
 from gateway.testing.dialogue import transaction_id
 
+pytestmark = pytest.mark.slow  # each test starts processes or whole gateways
+
 
 class Mine(Plugin[Settings]):
     """Tags, routes and raises."""

@@ -26,6 +26,8 @@ from tests.databases import locked, postgresql_only, url_of
 from tests.integration.waiting import until
 from tests.postgresql import PostgresqlServer
 
+pytestmark = pytest.mark.slow  # each test starts processes or whole gateways
+
 ANNA = "anna@example.test"
 
 
