@@ -11,6 +11,7 @@ import pytest
 CHECKOUT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", ["-n0", "-n2"])
 def test_a_summary_is_printed_although_the_test_passes(tmp_path: Path, processes: str) -> None:
     (tmp_path / "conftest.py").write_text("from tests.conftest import pytest_terminal_summary\n")
