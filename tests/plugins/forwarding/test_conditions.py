@@ -352,3 +352,11 @@ def test_what_is_not_known_counts_where_it_matters(
     unknown = {"kind": "subject", "equals": "x"}
     for conditions in ([unknown, *parts], [*parts, unknown]):
         assert check({"kind": kind, "conditions": conditions}, cut("")) is expected
+
+
+def test_what_is_known_of_one_condition_is_never_taken_for_that_of_another() -> None:
+    """Not even when the other one was thrown away, and this one stands in memory where it stood."""
+    about = facts(b"X: b\r\n\r\n")
+    for _ in range(100):
+        assert holds(CONDITION.validate_python({"kind": "header", "name": "X"}))(about) is True
+        assert holds(CONDITION.validate_python({"kind": "header", "name": "Y"}))(about) is False
