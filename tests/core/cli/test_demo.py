@@ -82,7 +82,17 @@ def test_an_early_end_leaves_nothing(tmp_path: Path, number: signal.Signals, sta
 @pytest.mark.slow
 def test_on_a_terminal_it_waits_for_a_key_and_ends_at_ctrl_c(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        ["script", "--quiet", "--return", "--command", f"{STELLWERK} demo --step", "/dev/null"],
+        # Who runs the tests in the background has SIGINT ignored, and so would have the demo.
+        [
+            "env",
+            "--default-signal=INT",
+            "script",
+            "--quiet",
+            "--return",
+            "--command",
+            f"{STELLWERK} demo --step",
+            "/dev/null",
+        ],
         env=os.environ | {"TMPDIR": str(tmp_path)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
