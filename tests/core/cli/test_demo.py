@@ -22,11 +22,14 @@ from tests.core.cli.in_process import run
 from tests.core.supervisor.serving import is_alive
 from tests.integration.gateway_process import STELLWERK
 
+HEEDING_SIGINT = ("env", "--default-signal=INT")
+"""Whoever runs the tests in the background has SIGINT ignored, and so would have the demo."""
+
 
 def demo(directory: Path, *options: str) -> subprocess.Popen[str]:
     """The demo in a pipe, with `directory` for its temporary files and nobody who types."""
     return subprocess.Popen(
-        [STELLWERK, "demo", *options],
+        [*HEEDING_SIGINT, STELLWERK, "demo", *options],
         env=os.environ | {"TMPDIR": str(directory), "PYTHONUNBUFFERED": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -82,10 +85,8 @@ def test_an_early_end_leaves_nothing(tmp_path: Path, number: signal.Signals, sta
 @pytest.mark.slow
 def test_on_a_terminal_it_waits_for_a_key_and_ends_at_ctrl_c(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        # Who runs the tests in the background has SIGINT ignored, and so would have the demo.
         [
-            "env",
-            "--default-signal=INT",
+            *HEEDING_SIGINT,
             "script",
             "--quiet",
             "--return",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -215,9 +216,13 @@ async def test_workers_of_a_killed_supervisor_finish_and_keep_the_state_director
     await serving.stop()
 
 
+def children_of(process: int) -> list[str]:
+    return Path(f"/proc/{process}/task/{process}/children").read_text().split()
+
+
 async def test_sigterm_while_it_starts(serving: Serving) -> None:
     serving.configure(stand_in='start = "never by smtp"')
     await serving.launch()
-    await serving.says("mx  smtp on")
+    await until(lambda: children_of(serving.process.pid), "a worker is started")
     assert await serving.stop() == 0
     assert "ready" not in serving.output

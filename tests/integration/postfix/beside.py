@@ -17,6 +17,7 @@ from tests.integration.postfix.every_recipe import SENDER
 from tests.integration.postfix.instance import PostfixInstance
 from tests.integration.postfix.messages import message
 from tests.integration.postfix.recipe_pair import ALIASES, LATE, MAILBOXES, RecipePair, comparable, transaction_id
+from tests.integration.waiting import until
 
 _CONFIG = """\
 plugins = ["size_limit", "refuses_ghosts"]
@@ -106,7 +107,12 @@ async def is_taken_out_beside(pair: RecipePair) -> None:
     await pair.turn_off()
     await pair.postfix.inject(message(7), SENDER, ["anna@example.test"])
     await pair.postfix.wait_until_delivered(before + 1)
-    assert listener_of((await pair.stories("anna@example.test"))[0]) == ("after-queue", "inbound")
+
+    async def is_told() -> bool:
+        """A story is written a second after its message at the latest: until then the newest is an older one."""
+        return listener_of((await pair.stories("anna@example.test"))[0]) == ("after-queue", "inbound")
+
+    await until(is_told, "the trace tells that it came by after-queue")
     # what had passed the gateway before is not sent there again
     await pair.postfix.wait_until_deferred(1)
     pair.postfix.write_transports({})
