@@ -14,6 +14,7 @@ from gateway.testing.sink import Sink
 from tests.core.backup.backups import empty
 from tests.databases import is_sqlite, query
 from tests.integration.gateway_process import GatewayProcess, StartGateway, gateway_process
+from tests.integration.load import config_text
 from tests.integration.ports import reserved_ports
 from tests.integration.smtp_client import Client
 from tests.integration.waiting import until
@@ -24,32 +25,6 @@ pytestmark = pytest.mark.slow
 
 CLIENTS = 8
 BACKUPS = 4
-CONFIG = """
-plugins = []
-
-[server]
-hostname = "gw.example.test"
-state_dir = "state"
-
-[store]
-url = "{url}"
-
-[[listener]]
-name = "mx"
-address = "127.0.0.1:{port}"
-greeting_delay_ms = 0
-max_connections_per_client = 100
-
-[next_hop.sink]
-kind = "smtp"
-address = "{sink}"
-
-[routing]
-hosted = "sink"
-
-[hosted."example.test"]
-mailboxes = ["*"]
-"""
 
 
 @dataclass
@@ -97,7 +72,7 @@ async def test_backups_and_a_restore_while_mail_flows(
     async with Sink() as sink:
         with reserved_ports() as ports:
             port = ports.take()
-            gateway = await gateway_process(CONFIG.format(url=store_url, port=port, sink=sink.address))
+            gateway = await gateway_process(config_text(store_url, Path("state"), port, sink))
             load = Load(port)
             clients = [asyncio.create_task(load.run()) for _ in range(CLIENTS)]
             try:
@@ -143,7 +118,7 @@ async def test_the_same_bytes_are_delivered_after_a_restore_on_a_new_machine(
     async with Sink() as sink:
         with reserved_ports() as ports:
             port = ports.take()
-            text = CONFIG.format(url=store_url, port=port, sink=sink.address)
+            text = config_text(store_url, Path("state"), port, sink)
             gateway = await gateway_process(text)
 
             async def accepted() -> bool:
