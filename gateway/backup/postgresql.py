@@ -21,6 +21,30 @@ _POLL_SECONDS = 0.2
 # Entries of a dump that are the database's and not ours: whoever made the database made them.
 _NOT_OURS = ("SCHEMA", "EXTENSION", "COMMENT - SCHEMA", "COMMENT - EXTENSION", "ACL - SCHEMA")
 
+# All at once and first, so that nothing later waits for anybody. A writer that has one table and wants another is let
+# through: what is locked is given up before the server would look for a deadlock (deadlock_timeout, 1 s), which might
+# end the writer's transaction.
+_LOCK_ALL = """\
+DO $lock$ DECLARE
+  names text;
+  latest timestamptz := clock_timestamp() + interval '30 s';
+BEGIN
+  SELECT string_agg(format('%I.%I', current_schema(), relname), ', ' ORDER BY relname) INTO names
+    FROM pg_catalog.pg_class
+    WHERE relnamespace = current_schema()::pg_catalog.regnamespace AND relkind IN ('r', 'p');
+  PERFORM set_config('lock_timeout', '500ms', true);
+  WHILE names IS NOT NULL LOOP
+    BEGIN
+      EXECUTE 'LOCK TABLE ' || names || ' IN ACCESS EXCLUSIVE MODE';
+      EXIT;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+      IF clock_timestamp() > latest THEN RAISE; END IF;
+      PERFORM pg_sleep(0.1 * random());
+    END;
+  END LOOP;
+END $lock$;
+"""
+
 # Tables that the dump does not know would stand in the way of a later migration.
 _DROP_ALL = """\
 DO $drop$ DECLARE found record; BEGIN
@@ -68,7 +92,8 @@ def put_back(url: str, dumped: Path, before: Iterable[str], after: Iterable[str]
         with _started(psql, environment(url), stdin=subprocess.PIPE) as (client, client_said):
             assert client.stdin is not None
             try:
-                _write(client.stdin, ["BEGIN", *before])
+                client.stdin.write(f"BEGIN;\n{_LOCK_ALL}".encode())
+                _write(client.stdin, before)
                 client.stdin.write(_DROP_ALL.encode())
                 with _started(script, os.environ, stdout=subprocess.PIPE) as (reader, reader_said):
                     assert reader.stdout is not None

@@ -25,8 +25,6 @@ from gateway.errors import StellwerkError
 from gateway.store.engine import is_outage, open_engine, outage, parse_url, sqlite_path, writer_lock
 from gateway.store.upgrade import Owner, compare, upgrade
 
-_LOCK_SECONDS = 30
-
 
 @dataclass(frozen=True, slots=True)
 class Present:
@@ -165,12 +163,11 @@ class Restore:
         url = self.config.store.url
         # Before the migrations an older backup may be without a directory.
         with_directory = not self.pending or (self.carries and self.present.has_directory)
-        before = [f"SET lock_timeout = '{_LOCK_SECONDS}s'"]
+        before: list[str] = []
         if self.carries:
             kept = CARRIED + (DIRECTORY if with_directory else ())
             columns = _columns(url, kept)
             present = "pg_temp.present_{}".format
-            before.append(f"LOCK TABLE {', '.join(kept)} IN ACCESS EXCLUSIVE MODE")
             before += [f"CREATE TEMPORARY TABLE present_{table} ON COMMIT DROP AS TABLE {table}" for table in kept]
             after = [*epoch.carry_over(columns, present)]
             after += epoch.carry_over_directory(columns, present) if with_directory else ()

@@ -91,7 +91,7 @@ def test_on_a_terminal_it_waits_for_a_key_and_ends_at_ctrl_c(tmp_path: Path) -> 
             "--quiet",
             "--return",
             "--command",
-            f"{STELLWERK} demo --step",
+            f"exec {STELLWERK} demo --step",  # a shell that stays would have a status of its own at Ctrl-C
             "/dev/null",
         ],
         env=os.environ | {"TMPDIR": str(tmp_path)},

@@ -92,10 +92,12 @@ async def test_postscreen_has_tested_the_client_where_it_is_in_front(pair: Recip
     await pair.postfix.inject(message(21), SENDER, ["cleo@example.test"])
     passed = pair.postfix.log_lines(r"postfix/postscreen\[\d+\]: PASS (?:NEW|OLD) \[127\.0\.0\.1\]")
     assert bool(passed) == (pair.postfix.front == "smtpd/pass")
+    await pair.postfix.wait_until_queue_is_empty()
 
 
 async def test_off(pair: RecipePair) -> None:
     """Pasted with mail in the queue that had passed: it is delivered, and mail flows without the gateway."""
+    await pair.postfix.wait_until_queue_is_empty()
     before = pair.postfix.count_delivered()
     await pair.postfix.inject(message(5), SENDER, [LATE])
     await pair.postfix.wait_until_deferred(1)
