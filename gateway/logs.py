@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from gateway.json_text import json_text
 from gateway.log_writer import LineWriter
 
 LogFormat = Literal["text", "json"]
@@ -24,7 +25,6 @@ _CUT = "... (cut)"
 # No space, quote, equals sign or bracket, and nothing that could steer a terminal.
 _is_plain = re.compile(rf"[!#-<>-Z^-z|~]{{1,{MAX_VALUE_CHARACTERS}}}").fullmatch
 _needs_no_escape = re.compile(rf"[ !#-\[\]-~]{{0,{MAX_VALUE_CHARACTERS}}}").fullmatch
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 _encode_ascii = json.JSONEncoder(separators=(",", ":"), default=str).encode
 # The numbers of sd-daemon(3).
 _PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
@@ -46,20 +46,24 @@ class OneLineFormatter(logging.Formatter):
     """
 
     def __init__(self, *, in_journal: bool = False) -> None:
-        where = "%(levelname)s %(name)s: " if in_journal else "%(asctime)s %(levelname)s %(name)s[%(process)d]: "
-        super().__init__(where + "%(message)s")
+        super().__init__()
         self._in_journal = in_journal
         self._second = (0, "")
 
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
-        """As usual, but the text of a second is made once: busy gateways write many lines in each."""
+    def _head(self, record: logging.LogRecord) -> str:
+        if self._in_journal:
+            return f"{record.levelname} {record.name}: "
+        # The text of a second is made once: busy gateways write many lines in each.
         second = int(record.created)
         if self._second[0] != second:
             self._second = second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
-        return f"{self._second[1]},{int(record.msecs):03d}"
+        at = f"{self._second[1]},{int(record.msecs):03d}"
+        return f"{at} {record.levelname} {record.name}[{record.process}]: "
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
+        text = self._head(record) + record.getMessage()
+        if record.exc_info and record.exc_info[0] is not None:
+            text += f"\n{self.formatException(record.exc_info)}"
         if fields := getattr(record, "fields", None):
             text += "".join([f" {key}={_shown(value)}" for key, value in fields.items()])
         if "\n" in text:
@@ -78,10 +82,10 @@ def _shown(value: object) -> str:
             return value
         if _needs_no_escape(value):
             return f'"{value}"'
-    text = _encode(value)
+    text = json_text(value)
     if len(text) > MAX_VALUE_CHARACTERS:  # where the whole is short, so is every text in it
         value = _capped(value)
-        text = _encode(value)
+        text = json_text(value)
     return text if text.isprintable() else _encode_ascii(value)
 
 
@@ -124,7 +128,9 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[0] is not None:
             # The end tells where it happened.
             line["traceback"] = _repaired(self.formatException(record.exc_info))[-MAX_LINE_CHARACTERS // 2 :]
-        text = _encode_ascii({**line, **fields})
+        text = json_text({**line, **fields})
+        if not text.isascii():
+            text = _encode_ascii({**line, **fields})
         if len(text) > MAX_VALUE_CHARACTERS or "\\ud" in text or not line.keys().isdisjoint(fields):
             text = self._cut(line, fields)
         return f"<{_PRIORITIES.get(record.levelno, 6)}>{text}" if self._in_journal else text

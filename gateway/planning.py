@@ -263,9 +263,10 @@ class Planner:
             [call.plugin for call in self._routes],
             partial(self._fallback, outbound),
             Limits(self._config.routing.max_hops, most),
+            inspection.edits,
         )
         recipients = await resolver.resolve(envelope.recipients, envelope.sender, partial(self._ask, message, story))
-        plan = DeliveryPlan(tuple(recipients))
+        plan = DeliveryPlan(tuple(recipients), inspection.edits)
         effects: list[tuple[str, object]] = []
         if self._runner.chain("message_annotate"):
             effects = await self._runner.collect("message_annotate", story, message=message, plan=plan)
@@ -273,7 +274,7 @@ class Planner:
         if self._out_of_office is not None:
             effects += await self._out_of_office.effects(message, plan, story)
         try:
-            plan = annotated(plan, message, inspection.edits, effects)
+            plan = annotated(plan, message, effects)
         except EditError as error:
             log.warning("%s a plugin's header cannot be written: %s", message.id, error)
             story.append({"event": "header refused", "error": str(error)})

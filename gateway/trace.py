@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from gateway.errors import StoreUnavailable
+from gateway.json_text import json_text
 from gateway.logs import tell
 from gateway.mail.envelope import Session
 from gateway.mail.reply import Reply
@@ -35,11 +36,8 @@ PURGED_AT_ONCE = 1000
 
 
 def _unknown(value: object) -> str:
+    """What a plugin put into its reasons may be anything: its story is told all the same."""
     return f"({type(value).__name__})"
-
-
-# What a plugin put into its reasons may be anything: its story is told all the same.
-_encode = json.JSONEncoder(check_circular=False, separators=(",", ":"), default=_unknown).encode
 
 
 @dataclass(slots=True)
@@ -60,6 +58,7 @@ class Story:
     phases: dict[str, float] = field(default_factory=dict)
     """Seconds by phase, in the order in which they were gone through."""
     _last: float = 0.0
+    _seconds: dict[str, float] = field(default_factory=dict)
 
     def phase(self, name: str) -> None:
         """The phase `name` ends now; it began where the one before ended."""
@@ -98,9 +97,11 @@ class Story:
         }
 
     def seconds(self) -> dict[str, float]:
-        """The phases, rounded. `total` is from the end of data to now."""
-        told = {name: round(seconds, 4) for name, seconds in self.phases.items()}
-        return {**told, "total": round(time.perf_counter() - self.started, 4)}
+        """The phases, rounded. `total` is from the end of data to when it was first asked for."""
+        if not self._seconds:
+            self._seconds = {name: round(seconds, 4) for name, seconds in self.phases.items()}
+            self._seconds["total"] = round(time.perf_counter() - self.started, 4)
+        return self._seconds
 
 
 def _cut(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -196,9 +197,9 @@ class Tracer:
                 "at": story.at,
                 "listener": session.listener,
                 "sender": sender,
-                "recipients": _encode(told["recipients"] + [event["recipient"] for event in refused]),
+                "recipients": json_text(told["recipients"] + [event["recipient"] for event in refused]),
                 "outcome": outcome,
-                "story": _encode(told),
+                "story": json_text(told, _unknown),
             }
         )
 
@@ -243,7 +244,7 @@ async def latest(store: Store, count: int, search: Search | None = None) -> list
     if wanted.sender:
         query = query.where(func.lower(columns.sender).contains(wanted.sender.lower(), autoescape=True))
     if wanted.queue_id:
-        query = query.where(columns.story.contains(f'"ident":{_encode(wanted.queue_id)}', autoescape=True))
+        query = query.where(columns.story.contains(f'"ident":{json_text(wanted.queue_id)}', autoescape=True))
     return [json.loads(row.story) for row in await _read(store, query)]
 
 

@@ -14,6 +14,7 @@ from gateway.delivery import journal_rows
 from gateway.delivery.journal_rows import Changes, KnownEntry, Purge, Recovery, Tables
 from gateway.delivery.journal_rules import Copy, Decision, EntryView, State, StepView, decide
 from gateway.errors import CommitUnknown, StoreUnavailable
+from gateway.json_text import json_text
 from gateway.mail.reply import ACCEPTED, Reply
 from gateway.routing.effects import Job, Record
 from gateway.routing.plan import DeliverStep, RecipientPlan, Step
@@ -32,8 +33,6 @@ _RECOVERED_SECONDS = 86_400.0
 
 log = logging.getLogger("stellwerk.journal")
 
-_encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
-
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -50,7 +49,7 @@ class Identity:
     first_start: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Begin:
     """What commit A is asked for. Without `plans` (a refusal stands otherwise) only stored plans are continued."""
 
@@ -132,7 +131,7 @@ class Journal:
 
     def correct_write(self, step: StoredStep, state: State, reply: Reply, now: float) -> Write:
         """The late truth about a step that commit B wrote as `unknown`; nothing happens if a retry was faster."""
-        values = {"b_state": state.value, "b_reply": _encode(reply.to_json()), "b_now": now}
+        values = {"b_state": state.value, "b_reply": json_text(reply.to_json()), "b_now": now}
         return Write(self._correct, {**_place(step), **values})
 
     def jobs_due_write(self, entry_id: str, now: float) -> Write:
@@ -234,9 +233,9 @@ class Journal:
                     "position": position,
                     "final": copy[0],
                     "via": copy[1],
-                    "step": _encode(planned.to_json()),
+                    "step": json_text(planned.to_json()),
                     "state": state.value,
-                    "reply": _encode(reply.to_json()) if reply else "",
+                    "reply": json_text(reply.to_json()) if reply else "",
                     "transaction_id": request.transaction_id,
                     "leased_by": self._identity.instance if mine else "",
                     "leased_until": request.leased_until if mine else 0.0,
@@ -360,7 +359,7 @@ def _finished(
     return {
         **_place(step),
         "b_state": state.value,
-        "b_reply": _encode(reply.to_json()),
+        "b_reply": json_text(reply.to_json()),
         "b_attempt": int(attempted),
         "b_doubt": int(state is State.UNKNOWN),
         "b_closed_at": now if closed else None,

@@ -46,7 +46,8 @@ class Settlement:
         self._journal = journal
         self._notifier = notifier
         self._clock = clock
-        self._held: dict[str, list[Delivery]] = {}
+        self._held: dict[str, tuple[float, list[Delivery]]] = {}  # with the loop time of its release, the oldest first
+        self._is_timed = False
         self._stopping = False
 
     async def commit(
@@ -82,7 +83,7 @@ class Settlement:
     def confirm(self, transaction: Transaction) -> None:
         """The client saw our reply: its finished recipients are closed."""
         now = self._clock()
-        held = self._held.pop(transaction.id, [])
+        _, held = self._held.pop(transaction.id, (0.0, []))
         writes = [self._finish(each, now, closed=True) for each in held]
         written = {each.step.recipient for each in held}
         others = [(entry, recipient) for entry, recipient in transaction.finished if recipient not in written]
@@ -104,15 +105,27 @@ class Settlement:
 
     def _hold(self, transaction_id: str, finished: list[Delivery]) -> None:
         """All steps of the recipients are held, those that had nothing to run too: they are closed together."""
-        self._held[transaction_id] = finished
+        loop = asyncio.get_running_loop()
+        self._held[transaction_id] = loop.time() + HOLD_SECONDS, finished
         if self._stopping:
             self._release(transaction_id)
-        else:
-            asyncio.get_running_loop().call_later(HOLD_SECONDS, self._release, transaction_id)
+        elif not self._is_timed:  # one timer for all: nearly every message is confirmed before
+            self._is_timed = True
+            loop.call_later(HOLD_SECONDS, self._release_due, loop)
+
+    def _release_due(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for transaction_id in [name for name, (at, _) in self._held.items() if at <= now]:
+            self._release(transaction_id)
+        following = next(iter(self._held.values()), None)
+        self._is_timed = following is not None
+        if following is not None:
+            loop.call_later(max(following[0] - now, 0.0), self._release_due, loop)
 
     def _release(self, transaction_id: str) -> None:
         now = self._clock()
-        self._write_soon([self._finish(each, now) for each in self._held.pop(transaction_id, ()) if each.ran])
+        _, held = self._held.pop(transaction_id, (0.0, []))
+        self._write_soon([self._finish(each, now) for each in held if each.ran])
 
     async def _write(self, writes: list[Write]) -> None:
         if not writes:

@@ -6,7 +6,7 @@ Nothing here looks anything up; whether an address exists is the directory's que
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import idna
@@ -44,6 +44,18 @@ class Address:
 
     local: str
     domain: str
+    key: str = field(init=False, repr=False, compare=False)
+    """The one normal form for comparing and looking up: lower-case local part, A-label domain."""
+    _text: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # At once: each is asked for about ten times for every message.
+        local = self.local
+        object.__setattr__(self, "key", f"{local.lower()}@{self.domain}")
+        if not local.isalnum() and not _DOT_STRING.match(local):  # the first is what most are, and cheap
+            escaped = local.replace("\\", "\\\\").replace('"', '\\"')
+            local = f'"{escaped}"'
+        object.__setattr__(self, "_text", f"{local}@{self.domain}")
 
     @classmethod
     def parse(cls, text: str) -> Address:
@@ -69,20 +81,12 @@ class Address:
         return address
 
     @property
-    def key(self) -> str:
-        """The one normal form for comparing and looking up: lower-case local part, A-label domain."""
-        return f"{self.local.lower()}@{self.domain}"
-
-    @property
     def is_ascii(self) -> bool:
         """False when the address can only travel under SMTPUTF8 (RFC 6531)."""
         return self.local.isascii()
 
     def __str__(self) -> str:
-        if self.local.isalnum() or _DOT_STRING.match(self.local):  # the first is what most are, and cheap
-            return f"{self.local}@{self.domain}"
-        quoted = self.local.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{quoted}"@{self.domain}'
+        return self._text
 
 
 @lru_cache(maxsize=8192)

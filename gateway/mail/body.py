@@ -7,7 +7,6 @@ memory of the process, and slicing it copies).
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from gateway.errors import SpoolUnavailable
-from gateway.mail.digest import ContentDigest
+from gateway.mail.digest import ContentDigest, sha256_of
 from gateway.mail.spool import NO_SPACE, spool_problem
 
 CHUNK = 256 * 1024
@@ -97,7 +96,7 @@ class MemoryBody(Body):
         vars(self).update(
             _data=data,
             is_plain=is_plain,
-            sha256=hashlib.sha256(data).digest() if sha256 is None else sha256,
+            sha256=sha256_of(data) if sha256 is None else sha256,
         )
 
     def __len__(self) -> int:

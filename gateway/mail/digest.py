@@ -7,9 +7,22 @@ import re
 
 MAX_LOOKED_AT = 64 * 1024
 """Octets in which the topmost Received field must end to be left out."""
+_KEPT_LOCK = 2047
+"""Octets that hashlib hashes without giving the interpreter lock away (HASHLIB_GIL_MINSIZE in CPython)."""
+_SMALL = 32 * 1024
 _RECEIVED = re.compile(rb"(?:\A|\r\n)(received[ \t]*:)", re.IGNORECASE)
 _END_OF_FIELD = re.compile(rb"\r\n(?![ \t])")
 _END_OF_HEADER = re.compile(rb"\A\r\n|\r\n\r\n")
+
+
+def sha256_of(data: bytes) -> bytes:
+    """SHA-256 of a whole message. A small one is hashed sooner than the interpreter lock is got back from a thread."""
+    if not _KEPT_LOCK < len(data) <= _SMALL:
+        return hashlib.sha256(data).digest()
+    digest = hashlib.sha256(data[:_KEPT_LOCK])
+    for start in range(_KEPT_LOCK, len(data), _KEPT_LOCK):
+        digest.update(data[start : start + _KEPT_LOCK])
+    return digest.digest()
 
 
 class ContentDigest:

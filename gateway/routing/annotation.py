@@ -34,19 +34,22 @@ class _Scoped:
     edit: HeaderEdit
 
 
-def annotated(plan: DeliveryPlan, message: Message, core: Edits, effects: Effects) -> DeliveryPlan:
-    """The plan with all effects in it. `core` are the gateway's own edits, which stand below everybody's.
+def annotated(plan: DeliveryPlan, message: Message, effects: Effects) -> DeliveryPlan:
+    """The plan with all effects in it. Its own edits are the gateway's, which stand below everybody's.
 
     Raises `EditError` for a header that must not reach the wire.
     """
+    if not effects:
+        return plan
     scoped = [_Scoped(e.scope, e) for _, e in effects if isinstance(e, (AddHeader, ReplaceHeader, RemoveHeader))]
     records = tuple(effect for _, effect in effects if isinstance(effect, Record))
     jobs = tuple(replace(effect, owner=plugin) for plugin, effect in effects if isinstance(effect, Job))
-    everywhere = core
+    core = everywhere = plan.edits
+    recipients = plan.recipients
     if scoped:
         common = [item.edit for item in scoped if isinstance(item.scope, EveryCopy)]
         everywhere = combine(core, common, message)
-    recipients = tuple(_with_edits(recipient, scoped, core, everywhere, message) for recipient in plan.recipients)
+        recipients = tuple(_with_edits(recipient, scoped, core, everywhere, message) for recipient in recipients)
     return DeliveryPlan(recipients, everywhere, plan.records + records, plan.jobs + jobs)
 
 

@@ -79,6 +79,10 @@ def step_from_json(data: dict[str, Any]) -> Step:
             raise ValueError(f"unknown step kind {kind!r}")
 
 
+def _equal(one: Edits, other: Edits) -> bool:
+    return one is other or one == other  # nearly always the first
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
     """A step and the way that led to it, from the original recipient on."""
@@ -89,7 +93,7 @@ class PlannedStep:
     def to_json(self, common: Edits | None = None) -> dict[str, Any]:
         """With `common` given, edits that equal it are left out: most copies of a plan have them."""
         data = step_to_json(self.step)
-        if common is not None and isinstance(self.step, DeliverStep) and self.step.edits == common:
+        if common is not None and isinstance(self.step, DeliverStep) and _equal(self.step.edits, common):
             del data["edits"]
         data["descent"] = [station.to_json() for station in self.descent]
         return data

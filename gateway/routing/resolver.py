@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.mail.address import Address
+from gateway.mail.edits import NO_EDITS, Edits
 from gateway.mail.envelope import Recipient
 from gateway.mail.reply import MAIL_LOOP, TOO_MANY_RECIPIENTS, Reply
 from gateway.routing.plan import DeliverStep, PlannedStep, RecipientPlan, Step
@@ -48,10 +49,18 @@ class _Open:
 class Resolver:
     """Resolves recipients for one configuration: the plugin chain and what the core does where nobody answers."""
 
-    def __init__(self, plugins: Sequence[str], fallback: Callable[[Address], Awaitable[Route]], limits: Limits) -> None:
+    def __init__(
+        self,
+        plugins: Sequence[str],
+        fallback: Callable[[Address], Awaitable[Route]],
+        limits: Limits,
+        edits: Edits = NO_EDITS,
+    ) -> None:
+        """`edits` are those of every copy."""
         self._plugins = tuple(plugins)
         self._fallback = fallback
         self._limits = limits
+        self._edits = edits
 
     async def resolve(self, recipients: Sequence[Recipient], sender: Address | None, ask: Ask) -> list[RecipientPlan]:
         """One `RecipientPlan` a recipient. Raises `TooManyRecipients`; what `ask` raises passes through."""
@@ -113,7 +122,7 @@ class Resolver:
     def _step(self, route: Route, to: Address, sender: Address | None, recipient: Recipient) -> Step:
         match route:
             case Deliver():
-                return DeliverStep(to, sender, route.via, notify=recipient.notify, orcpt=recipient.orcpt)
+                return DeliverStep(to, sender, route.via, self._edits, recipient.notify, recipient.orcpt)
             case Hold() | Discard() | Refuse():
                 return route
             case Redirect():

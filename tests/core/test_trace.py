@@ -233,12 +233,12 @@ async def test_what_a_plugin_says_may_be_anything(tmp_path: Path) -> None:
     """A story that cannot be written as JSON would turn a delivered message into a 451."""
     async with running(tmp_path) as gateway:
         transaction = await gateway.begin(ANNA)
-        transaction.events.append({"event": "odd", "what": object(), "nested": [{1, 2}]})
+        transaction.events.append({"event": "odd", "what": object(), "nested": [{"set": {1}}, str]})
         tracer = Tracer(gateway.gateway.store)
         tracer.keep(Story(transaction, NOW, reply=ACCEPTED))
         tracer.flush()
         told = await gateway.story(transaction)
-        assert told["events"] == [{"event": "odd", "what": "(object)", "nested": ["(set)"]}]
+        assert told["events"] == [{"event": "odd", "what": "(object)", "nested": [{"set": [1]}, "(type)"]}]
 
 
 async def test_many_events_are_cut_in_the_middle(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,8 +42,18 @@ PLAN = DeliveryPlan(
 )
 
 
+def planned(core: Edits, plan: DeliveryPlan = PLAN) -> DeliveryPlan:
+    """The plan as it is before plugins annotate it: every copy has the gateway's own edits."""
+
+    def edited(step: PlannedStep) -> PlannedStep:
+        return replace(step, step=replace(step.step, edits=core)) if isinstance(step.step, DeliverStep) else step
+
+    recipients = tuple(replace(each, steps=tuple(map(edited, each.steps))) for each in plan.recipients)
+    return replace(plan, recipients=recipients, edits=core)
+
+
 def plan_of(*effects: Any, raw: bytes = RAW, core: Edits = CORE, plan: DeliveryPlan = PLAN) -> DeliveryPlan:
-    return annotated(plan, received(raw), core, [("p", effect) for effect in effects])
+    return annotated(planned(core, plan), received(raw), [("p", effect) for effect in effects])
 
 
 def edits_of(plan: DeliveryPlan) -> dict[str, Edits]:
@@ -52,7 +63,7 @@ def edits_of(plan: DeliveryPlan) -> dict[str, Edits]:
 def copy(effect: Any, raw: bytes = RAW, core: Edits = CORE) -> bytes:
     """Anna's copy, without the gateway's own stamp."""
     message: Message = received(raw)
-    edits = edits_of(annotated(PLAN, message, core, [("p", effect)]))["anna"]
+    edits = edits_of(annotated(planned(core), message, [("p", effect)]))["anna"]
     return edits.render(message.body).replace(b"X-Stellwerk-Loop: mx 0\r\n", b"")
 
 
@@ -98,7 +109,7 @@ def test_headers_stand_in_chain_order_above_the_gateways_own() -> None:
 def test_m16_a_message_that_begins_folded_cannot_complete_a_plugins_header() -> None:
     raw = b" , ceo@example.test\r\n" + RAW
     message = received(raw)
-    plan = annotated(PLAN, message, CORE, [("p", AddHeader("X-Stellwerk-VIP", "sales@example.test"))])
+    plan = annotated(planned(CORE), message, [("p", AddHeader("X-Stellwerk-VIP", "sales@example.test"))])
     lines = edits_of(plan)["anna"].render(message.body).split(b"\r\n")
     assert lines[:3] == [b"X-Stellwerk-VIP: sales@example.test", b"X-Stellwerk-Loop: mx 0", b" , ceo@example.test"]
 
@@ -187,6 +198,6 @@ def test_records_and_jobs_add_up_and_jobs_belong_to_their_plugin() -> None:
         ("q", Tag("seen")),
         ("p", Job("k", {"n": 3}, "3")),
     ]
-    plan = annotated(earlier, received(RAW), CORE, effects)
+    plan = annotated(earlier, received(RAW), effects)
     assert [(record.table, record.row) for record in plan.records] == [("a_x", {"n": 0}), ("p_x", {"n": 1})]
     assert [(job.owner, job.key) for job in plan.jobs] == [("other", "0"), ("q", "2"), ("p", "3")]
