@@ -43,6 +43,7 @@ from gateway.pipeline import Pipeline
 from gateway.planning import Planner
 from gateway.retention import Retention
 from gateway.store.engine import is_missing
+from gateway.store.reader import PATIENCE_SECONDS
 from gateway.store.store import Store
 from gateway.store.upgrade import Owner, owners_of, prepare
 from gateway.submission.service import Submission
@@ -75,7 +76,10 @@ class Gateway:
         self.identity = identity or Identity()
         self.clock = clock
         self.store = Store.open(
-            config.store.url, read_only=role == "cli", busy_timeout_seconds=config.store.busy_timeout_seconds
+            config.store.url,
+            read_only=role == "cli",
+            busy_timeout_seconds=config.store.busy_timeout_seconds,
+            read_patience_seconds=PATIENCE_SECONDS if role == "smtp" else None,
         )
         self.directory = DirectoryService(StaticDirectory(config.hosted, config.server.hostname), self.store)
         self.dns = DnsService(config, self.directory.hosts)

@@ -26,7 +26,7 @@ class Copy:
     orcpt: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: with so many fields that costs five times as much, for every message
 class Batch:
     """One transaction with a next hop: the same bytes (`body` under `edits`) and sender for all `copies`.
 

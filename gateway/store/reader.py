@@ -17,6 +17,8 @@ from gateway.store.engine import is_outage, outage
 from gateway.store.handover import CLOSE_SECONDS, Answer, hand_over
 
 THREADS = 2
+PATIENCE_SECONDS = 10.0
+"""How long a question of mail may wait for its answer: as long as a write."""
 MAX_BATCH = 100
 
 
@@ -28,10 +30,21 @@ class _Query:
 
 
 class Reader:
-    """Batched reads. Each query sees its own snapshot, and everything that was committed before it was asked."""
+    """Batched reads. Each query sees its own snapshot, and everything that was committed before it was asked.
 
-    def __init__(self, engine: Engine, *, threads: int = THREADS, max_batch: int = MAX_BATCH) -> None:
+    With `patience_seconds` one that is not answered by then fails with StoreUnavailable.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        threads: int = THREADS,
+        max_batch: int = MAX_BATCH,
+        patience_seconds: float | None = None,
+    ) -> None:
         self._engine = engine
+        self._patience_seconds = patience_seconds
         self._max_batch = max_batch
         self._queries: SimpleQueue[_Query | None] = SimpleQueue()
         self._mutex = threading.Lock()  # guards _threads and _closed
@@ -64,11 +77,23 @@ class Reader:
 
     async def read(self, query: Executable, params: Mapping[str, Any] | None = None) -> list[Row[Any]]:
         """All rows of `query`. Raises StoreUnavailable when the store is at fault, else SQLAlchemy's own error."""
-        future: asyncio.Future[list[Row[Any]]] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[Row[Any]]] = loop.create_future()
         with self._mutex:
             self._start()
             self._queries.put(_Query(query, params, future))
-        return await future
+        if self._patience_seconds is None:
+            return await future
+        timer = loop.call_later(self._patience_seconds, self._give_up, future)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+
+    def _give_up(self, future: asyncio.Future[list[Row[Any]]]) -> None:
+        if not future.done():
+            told = f"the store did not answer a question within {self._patience_seconds:g} s"
+            future.set_exception(StoreUnavailable(told))
 
     def _run(self) -> None:
         connection: Connection | None = None
@@ -76,7 +101,7 @@ class Reader:
             while batch := self._take():
                 answers: list[Answer] = []
                 for query in batch:
-                    if not query.future.cancelled():
+                    if not query.future.done():  # nobody waits any more
                         connection, outcome = self._ask(connection, query)
                         answers.append((query.future, outcome))
                 hand_over(answers)

@@ -36,11 +36,24 @@ class Store:
         self.read_only = read_only
 
     @classmethod
-    def open(cls, url: str, *, read_only: bool = False, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> Self:
-        """Connects to nothing and starts no thread: the first use does. StartupError when `url` is wrong."""
+    def open(
+        cls,
+        url: str,
+        *,
+        read_only: bool = False,
+        busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS,
+        read_patience_seconds: float | None = None,
+    ) -> Self:
+        """Connects to nothing and starts no thread: the first use does. StartupError when `url` is wrong.
+
+        `read_patience_seconds`: see Reader. Whoever lists and exports has all the time it takes.
+        """
         parsed = parse_url(url)
         writer = Writer(open_engine(parsed, "write", busy_timeout_seconds=busy_timeout_seconds), writer_lock(parsed))
-        reader = Reader(open_engine(parsed, "read", busy_timeout_seconds=busy_timeout_seconds))
+        reader = Reader(
+            open_engine(parsed, "read", busy_timeout_seconds=busy_timeout_seconds),
+            patience_seconds=read_patience_seconds,
+        )
         return cls(writer, reader, read_only=read_only)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -76,6 +77,24 @@ async def test_a_lost_connection_is_replaced_once(database: Database, losses: in
         with pytest.raises(StoreUnavailable, match="gone") if unavailable else contextlib.nullcontext():
             assert await reader.read(select(note)) == []
         assert await reader.read(select(note)) == []
+
+
+async def test_an_answer_that_takes_too_long_is_not_waited_for(database: Database) -> None:
+    engine = open_engine(parse_url(database.url), "read")
+    is_answering = threading.Event()
+    asked: list[object] = []
+
+    def wait(*_: object) -> None:
+        asked.append(1)
+        is_answering.wait()
+
+    event.listen(engine, "before_cursor_execute", wait)
+    with contextlib.closing(Reader(engine, threads=1, patience_seconds=0.05)) as reader:
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable, match=r"did not answer a question within 0\.05 s"):
+                await reader.read(select(note))
+        is_answering.set()
+    assert len(asked) == 1  # the first is with the database, and for the others nobody waits any more
 
 
 async def test_close_answers_what_was_asked_and_refuses_what_comes_later(database: Database) -> None:
