@@ -40,7 +40,7 @@ class Question:
     """A message as it would come in: recipients as RCPT would name them, without angle brackets.
 
     `sender` is as MAIL would name it, or an address already; None is the null sender. `content` has CRLF line ends;
-    `listener` is empty for the first one.
+    `listener` is empty for the first one, with a `login` the first for submission.
     """
 
     sender: Address | str | None
@@ -89,7 +89,7 @@ async def explain(gateway: Gateway, question: Question) -> Explanation:
 
     Raises `ConfigError` when the listener does not exist, `StoreUnavailable`.
     """
-    listener = _listener(gateway, question.listener)
+    listener = _listener(gateway, question)
     await gateway.look()
     session = _session(listener, question)
     if listener.role == "submission":
@@ -100,6 +100,10 @@ async def explain(gateway: Gateway, question: Question) -> Explanation:
     told.tags = session.tags
     if refusal is None and listener.role == "submission" and session.identity is None:
         refusal = AUTHENTICATION_NEEDED
+        if question.login:
+            told.events.append(
+                {"event": "login", "who": question.login, "why": "there is no active person of that address"}
+            )
     if refusal is None:
         await _transaction(gateway, listener, session, question, told)
     else:
@@ -186,13 +190,22 @@ def _reply(steps: Sequence[Any]) -> Reply:
     return verdict.combine(rows)
 
 
-def _listener(gateway: Gateway, name: str) -> ListenerConfig:
-    if not name:
-        return gateway.config.listeners[0]
-    listener = gateway.config.listener(name)
-    if listener is None:
-        there = ", ".join(each.name for each in gateway.config.listeners)
-        raise ConfigError([f"there is no listener {name!r}; there are: {there}"])
+def _listener(gateway: Gateway, question: Question) -> ListenerConfig:
+    listeners = gateway.config.listeners
+    submission = [each for each in listeners if each.role == "submission"]
+    if not question.listener:
+        listener = next(iter(submission if question.login else []), listeners[0])
+    else:
+        named = gateway.config.listener(question.listener)
+        if named is None:
+            there = ", ".join(each.name for each in listeners)
+            raise ConfigError([f"there is no listener {question.listener!r}; there are: {there}"])
+        listener = named
+    if question.login and listener.role != "submission":
+        there = ", ".join(each.name for each in submission) or "none is configured"
+        raise ConfigError(
+            [f"nobody logs in on the listener {listener.name} ({listener.role}); those for submission: {there}"]
+        )
     return listener
 
 

@@ -298,7 +298,10 @@ class Planner:
 
     async def _ask(self, message: Message, story: Story, index: int, address: Address) -> Route | None:
         call = self._routes[index]
-        if call.plugin in _switched_off(await self._directory.mailbox(address)):
+        mailbox = await self._directory.mailbox(address)
+        if mailbox is not None and call.plugin in _switched_off(mailbox):
+            where = f"{mailbox.organisation}/{mailbox.context}"
+            story.append({"event": "switched off", "plugin": call.plugin, "context": where, "recipient": str(address)})
             return None
         arguments = {"message": message, "recipient": address}
         route = cast("Route | None", await self._runner.invoke(call, arguments, story))

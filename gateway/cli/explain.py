@@ -32,12 +32,16 @@ def _check_address(_context: click.Context, _parameter: click.Parameter, value: 
 @json_option
 @click.option("--from", "sender", default="", help="Envelope sender; empty is the null sender <>.")
 @click.option("--to", "recipients", multiple=True, required=True, help="Envelope recipient; may be repeated.")
-@click.option("--listener", default="", help="Name of the listener it comes in by; default: the first.")
+@click.option(
+    "--listener",
+    default="",
+    help="Name of the listener it comes in by; default: the first, with --login the first for submission.",
+)
 @click.option(
     "--client", default="127.0.0.1", show_default=True, callback=_check_address, help="IP address of the client."
 )
 @click.option("--helo", default="localhost", show_default=True, help="What the client says at EHLO.")
-@click.option("--login", default="", help="Who has logged in; for a submission listener.")
+@click.option("--login", default="", help="Address of who has logged in; for a submission listener.")
 @click.argument("file", type=click.File("rb"))
 def explain(
     config_path: Path,
@@ -116,7 +120,8 @@ def _way(planned: PlannedStep) -> str:
     from gateway.routing.plan import DeliverStep
 
     step = planned.step
-    stations = [s for s in planned.descent if s.plugin != "core"]
+    last = len(planned.descent) - 1
+    stations = [s for index, s in enumerate(planned.descent) if index < last or s.plugin != "core"]
     way = "".join(f"{s.plugin} {s.rule!r}{f' ({s.reason})' if s.reason else ''} -> " for s in stations)
     if isinstance(step, DeliverStep):
         return f"{way}{step.to} via {step.via}"

@@ -20,7 +20,7 @@ from gateway.hooks.runner import Call
 from gateway.mail.address import Address
 from gateway.mail.reply import Reply
 from gateway.routing.plan import DeliverStep
-from gateway.routing.route import Refuse
+from gateway.routing.route import Discard, Refuse
 from tests.core.directory.conftest import Kept
 from tests.core.hooks.test_loader import NoDns
 from tests.hooks.walk import OUTBOUND, Walk, call, chain, config, returns, services, session, steps
@@ -172,6 +172,19 @@ async def test_a_plugin_that_a_context_switched_off_is_not_asked_about_its_mailb
     walk = await walk_with(town, refusing)
     assert (await rcpt(walk, "bo@acme.test")).code == 250
     assert (await rcpt(walk, "anna@acme.test")).code == 550
+
+
+async def test_a_route_that_a_context_switched_off_is_told(town: Kept) -> None:
+    walk = await walk_with(town, call("route_recipient", returns(Discard("by rule"))))
+    await town.do(SwitchPlugin("acme", "plant", "probe", False))
+    await walk.directory.version.look()
+    transaction, _ = await walk.mail()
+    for address in ("bo@acme.test", "anna@acme.test"):
+        assert (await walk.rcpt(transaction, address)).is_accept
+    planned = await walk.data(transaction)
+    assert [type(step) for step in steps(planned.plan)] == [DeliverStep, Discard]
+    off = {"event": "switched off", "plugin": "probe", "context": "acme/plant", "recipient": "bo@acme.test"}
+    assert [event for event in walk.events if event.get("event") == "switched off"] == [off]
 
 
 async def test_the_strictest_limit_counts(town: Kept) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.explain import lines
 from gateway.directory.change import Command
 from gateway.directory.domains import TrustDomain
 from gateway.directory.leaving import DeactivatePerson
@@ -16,6 +17,7 @@ from gateway.directory.mailboxes import ChangeMailbox
 from gateway.directory.members import EndMember
 from gateway.directory.passwords import hash_password
 from gateway.directory.people import AddAppPassword, SetPassword
+from gateway.errors import ConfigError
 from gateway.explain import Question, explain
 from gateway.mail.address import Address
 from gateway.mail.envelope import Client, Credentials, Identity, Recipient
@@ -137,6 +139,24 @@ async def test_explain_tells_the_same(acme: People) -> None:
     assert len(told.plan.edits.splices) == 2
     forged = replace(question, content=message("bo@acme.test").encode(), login="anna@acme.test")
     assert (await explain(acme.gateway, forged)).reply.code == 553
+
+
+async def test_explain_takes_a_login_where_people_log_in(acme: People) -> None:
+    question = Question("anna@acme.test", ["info@acme.test"], message().encode(), login="anna@acme.test")
+    told = await explain(acme.gateway, question)
+    assert (told.session.listener, told.reply.code) == ("submission", 250)
+    nobody = await explain(acme.gateway, replace(question, login="nobody@acme.test"))
+    assert str(nobody.reply).startswith("530 5.7.0")
+    why = "there is no active person of that address"
+    assert nobody.events == [{"event": "login", "who": "nobody@acme.test", "why": why}]
+    with pytest.raises(ConfigError, match=r"nobody logs in on the listener mx \(inbound\).* submission: submission"):
+        await explain(acme.gateway, replace(question, listener="mx"))
+
+
+async def test_explain_shows_the_way_of_an_alias(acme: People) -> None:
+    told = await explain(acme.gateway, Question("out@sender.test", ["info@acme.test"], message().encode()))
+    (way,) = [" ".join(line.split()) for line in lines(told) if line.startswith("info@")]
+    assert way == "info@acme.test core 'alias' (alias of team@acme.test) -> team@acme.test via mail"
 
 
 async def test_a_signature_that_a_new_name_breaks_is_named(acme: People) -> None:
