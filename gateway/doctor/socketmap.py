@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
-from pathlib import Path
 
-from gateway.config.addresses import is_loopback, parse_socket_address
+from gateway.config.addresses import is_loopback
 from gateway.config.models import SOCKETMAP, Config
+from gateway.doctor.asking import connected, listens_at
 from gateway.doctor.findings import Found, failed, ok, warning
 from gateway.postfix_maps.answers import MAPS
 from gateway.postfix_maps.netstring import netstring
-from gateway.supervisor.state import running
 
-_SECONDS = 10.0
 _MOST_BYTES = 4096
 _NOBODY = {"recipients": "nobody@stellwerk.invalid", "domains": "stellwerk.invalid",
            "sender-logins": "nobody@stellwerk.invalid"}  # fmt: skip
@@ -25,18 +22,17 @@ def socketmap_findings(config: Config) -> list[Found]:
 
 
 def _findings(config: Config) -> Iterator[Found]:
-    address = config.socketmap.address
+    configured = config.socketmap.address
+    if not configured:
+        return
+    if not is_loopback(configured):
+        yield warning(
+            f"socketmap.address {configured} can be reached from other hosts, and whoever asks learns who exists; set "
+            "a loopback address, or let a firewall admit Postfix only"
+        )
+    address = listens_at(config, SOCKETMAP, configured)
     if not address:
         return
-    if not is_loopback(address):
-        yield warning(
-            f"socketmap.address {address} can be reached from other hosts, and whoever asks learns who exists; set a "
-            "loopback address, or let a firewall admit Postfix only"
-        )
-    state = running(config.server.state_dir)
-    if state is None:
-        return
-    address = str(state["listeners"].get(SOCKETMAP, address))
     try:
         answers = {name: _ask(address, f"{name} {_NOBODY[name]}") for name in MAPS}
     except OSError as error:
@@ -53,11 +49,7 @@ def _findings(config: Config) -> Iterator[Found]:
 
 def _ask(address: str, question: str) -> str:
     """Raises `OSError`, for an answer that is none, too."""
-    parsed = parse_socket_address(address)
-    with socket.socket(socket.AF_UNIX) if isinstance(parsed, Path) else socket.create_connection(parsed) as asking:
-        asking.settimeout(_SECONDS)
-        if isinstance(parsed, Path):
-            asking.connect(str(parsed))
+    with connected(address) as asking:
         asking.sendall(netstring(question.encode()))
         answer = b""
         while not answer.endswith(b","):

@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 from collections.abc import Iterator
-from pathlib import Path
 
-from gateway.config.addresses import is_loopback, parse_socket_address
+from gateway.config.addresses import is_loopback
 from gateway.config.models import WEB, Config
+from gateway.doctor.asking import connected, listens_at
 from gateway.doctor.findings import Found, failed, ok, warning
-from gateway.supervisor.state import running
-
-_SECONDS = 10.0
 
 
 class _Connection(http.client.HTTPConnection):
     """HTTP over a TCP or a UNIX socket."""
 
     def __init__(self, address: str) -> None:
-        super().__init__("localhost", timeout=_SECONDS)
-        self._address = parse_socket_address(address)
+        super().__init__("localhost")
+        self._address = address
 
     def connect(self) -> None:
-        if isinstance(self._address, Path):
-            self.sock = socket.socket(socket.AF_UNIX)
-            self.sock.settimeout(_SECONDS)
-            self.sock.connect(str(self._address))
-        else:
-            self.sock = socket.create_connection(self._address, _SECONDS)
+        self.sock = connected(self._address)
 
 
 def web_findings(config: Config) -> list[Found]:
@@ -38,18 +29,17 @@ def web_findings(config: Config) -> list[Found]:
 
 
 def _findings(config: Config) -> Iterator[Found]:
-    address = config.web.address
+    configured = config.web.address
+    if not configured:
+        return
+    if not is_loopback(configured):
+        yield warning(
+            f"web.address {configured} can be reached from other hosts, and nobody is asked who they are; set a "
+            "loopback address, or let a firewall admit the monitoring only"
+        )
+    address = listens_at(config, WEB, configured)
     if not address:
         return
-    if not is_loopback(address):
-        yield warning(
-            f"web.address {address} can be reached from other hosts, and nobody is asked who they are; set a loopback "
-            "address, or let a firewall admit the monitoring only"
-        )
-    state = running(config.server.state_dir)
-    if state is None:
-        return
-    address = str(state["listeners"].get(WEB, address))
     connection = _Connection(address)
     try:
         connection.request("GET", "/healthz")
