@@ -22,6 +22,7 @@ from gateway.delivery.transport import Outcome, Result
 from gateway.delivery.verdict import Delivery
 from gateway.errors import StoreUnavailable
 from gateway.hooks.runner import Runner
+from gateway.jobs.held import HeldMail
 from gateway.mail.address import Address
 from gateway.mail.body import Body
 from gateway.mail.envelope import Credentials, Identity, MailParameters, Recipient, Session
@@ -39,7 +40,7 @@ from gateway.mail.stamp import Stamp
 from gateway.mail.transaction import Transaction
 from gateway.planning import Planned, Planner
 from gateway.routing.plan import DeliverStep, DeliveryPlan
-from gateway.routing.route import Refuse
+from gateway.routing.route import Hold, Refuse
 from gateway.submission.service import Submission
 from gateway.trace import Story, Tracer
 
@@ -231,6 +232,7 @@ class Pipeline:
                 jobs=() if plan is None else tuple((new_id(), job) for job in plan.jobs),
                 now=now,
                 leased_until=now + deadline + _LEASE_MARGIN_SECONDS,
+                held={} if plan is None else await self._held(message, plan),
             )
             walk.begun = await self._journal.begin(request, time.monotonic() + deadline)
         for key in recipients:
@@ -244,11 +246,42 @@ class Pipeline:
                     _answer_only(key, State.REFUSED if reply.is_permanent else State.DEFERRED, reply)
                 ]
 
+    async def _held(self, message: Message, plan: DeliveryPlan) -> dict[tuple[str, int], HeldMail]:
+        """What a person is to decide on, with the bytes that would have been handed on."""
+        stopped = [
+            (each.original.address.key, position, planned)
+            for each in plan.recipients
+            for position, planned in enumerate(each.steps)
+            if isinstance(planned.step, Hold)
+        ]
+        if not stopped:
+            return {}
+        envelope = message.envelope
+        received = self._stamp.received_line(message.id, message.session, envelope, message.received_at)
+        content = await asyncio.to_thread(plan.edits.with_lines((received,)).render, message.body)
+        held: dict[tuple[str, int], HeldMail] = {}
+        for recipient, position, planned in stopped:
+            assert isinstance(planned.step, Hold)
+            last = planned.descent[-1] if planned.descent else None
+            held[recipient, position] = HeldMail(
+                message.id,
+                envelope.return_path,
+                recipient if last is None else str(last.address),
+                planned.step.reason,
+                planned.step.rule,
+                "" if last is None else last.plugin,
+                envelope.parameters.smtputf8,
+                content,
+            )
+        return held
+
     def _needs_no_journal(self, plan: DeliveryPlan) -> bool:
         """`journal.mode = "needed"`: one step and nothing else leaves no rows (RFC 1047's window stays open)."""
         if self._config.journal.mode == "all" or plan.records or plan.jobs:
             return False
-        return len(plan.recipients) == 1 and len(plan.recipients[0].steps) == 1
+        if len(plan.recipients) != 1 or len(plan.recipients[0].steps) != 1:
+            return False
+        return not isinstance(plan.recipients[0].steps[0].step, Hold)
 
     async def _deliver(self, walk: _Walk) -> None:
         """Run what is ours to run; what is settled keeps its answer."""
@@ -263,6 +296,8 @@ class Pipeline:
             delivery.ran = True
             if isinstance(delivery.step.step, DeliverStep):
                 by_copy.setdefault(delivery.step.step.copy_key, []).append(delivery)
+            elif isinstance(delivery.step.step, Hold):  # kept by commit A, or its bytes are nowhere
+                delivery.state, delivery.reply = State.DEFERRED, INTERNAL_ERROR
             else:
                 delivery.state, delivery.reply = settle(delivery.step.step)
 

@@ -53,6 +53,9 @@ class Retention:
         deleted = Counter({"journal entries": await self._journal.purge(limits)})
         deleted["traces"] = await self._purge(purge_traces, now - self._config.trace.retention_days * _DAY)
         deleted["done jobs"] = await self._purge(outbox.purge, now - kept)
+        deleted["decisions on held mail"] = await self._purge(
+            outbox.purge_held, now - self._config.held.retention_days * _DAY
+        )
         deleted["out-of-office answers"] = await self._purge(purge_answers, now - SILENCE_SECONDS)
         if days := self._config.audit.retention_days:
             deleted["audit entries"] = await self._purge(purge_audit, now - days * _DAY)

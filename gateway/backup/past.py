@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gateway.jobs.outbox import RESTORED
+from gateway.jobs.outbox import HELD, RESTORED
 from gateway.mail.ids import new_id
 
 EPOCH = "epoch"
@@ -21,6 +21,7 @@ CARRIED = ("journal_entry", "journal_step", "job")
 DIRECTORY = ("audit_entry", "auto_answer", "directory_version")
 """The directory's, of which something is kept: who changed what, who was answered, the counter of the caches."""
 
+MAY_BE_DECIDED = "restored from a backup: it may have been released or discarded already"
 MAY_HAVE_RUN = "restored from a backup: may have run already; stellwerk jobs retry or drop"
 
 # More than anybody changes between a backup and its restore; an epoch has numbers of its own.
@@ -52,6 +53,7 @@ class NewEpoch:
             "DELETE FROM journal_step",
             "DELETE FROM journal_entry",
             _doubt(self.number),
+            f"UPDATE job SET last_error = {_quoted(MAY_BE_DECIDED)} WHERE state = '{HELD}'",  # noqa: S608
             _fact(EPOCH, f"{self.number:d}"),
             _fact(RESTORED_AT, f"{self.at:.3f}"),
         ]

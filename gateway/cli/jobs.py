@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.jobs.listing import ListedJob
     from gateway.store.store import Store
 
-STATES = ("due", "failed", "dead")
+STATES = ("due", "failed", "dead", "held")
 
 
 class NoSuchJobError(StellwerkError):
@@ -40,6 +40,7 @@ def jobs(context: click.Context, config_path: Path, as_json: bool, states: tuple
     """List the outbox: dead letters first, then what is due. `retry ID` and `drop ID` deal with one.
 
     due: not tried yet. failed: tried, and will be tried again. dead: given up; it stays until you retry or drop it.
+    held: mail that a rule holds for a decision; see `stellwerk held`.
     """
     if context.invoked_subcommand is not None:
         context.obj = config_path
@@ -103,6 +104,8 @@ def _change(config: Config, job_id: str, change: Change) -> ListedJob:
         job = await find_job(store, job_id, now)
         if job is None:
             raise NoSuchJobError(f"there is no open job {job_id}; stellwerk jobs lists them")
+        if job.state == "held":
+            raise NoSuchJobError(f"job {job_id} is held mail: stellwerk held release {job_id}, or held discard")
         if not await change(store, job_id, now):
             raise NoSuchJobError(f"job {job_id} is worked on at this moment; try again in a minute")
         return job

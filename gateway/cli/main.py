@@ -26,6 +26,7 @@ COMMANDS: dict[str, _Entry] = {
     "explain": _Entry("gateway.cli.explain:explain", "Show what would happen to a message; nothing happens."),
     "trace": _Entry("gateway.cli.trace:trace", "Show what happened to a message."),
     "jobs": _Entry("gateway.cli.jobs:jobs", "List jobs of the outbox: due, failed, dead; retry or drop one."),
+    "held": _Entry("gateway.cli.held:held", "Mail that a rule holds for a decision: release or discard it."),
     "plugins": _Entry("gateway.cli.plugins:plugins", "Show every hook's chain of plugins; make and check one."),
     "organisation": _Entry("gateway.cli.organisation:organisation", "Organisations and what their plans allow."),
     "context": _Entry("gateway.cli.context:context", "Departments or sites, who sees whom, plugins for each."),

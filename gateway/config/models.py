@@ -151,6 +151,14 @@ class TraceConfig(Section):
     retention_days: float = Field(14, gt=0, description="traces older than this are deleted")
 
 
+class HeldConfig(Section):
+    """Mail that a rule holds for a person's decision."""
+
+    retention_days: float = Field(
+        30, gt=0, description="decisions older than this are forgotten; what waits for one never is"
+    )
+
+
 class AuditConfig(Section):
     """Who changed what in the directory."""
 
@@ -230,6 +238,7 @@ class Config(Section):
     journal: JournalConfig = Field(default_factory=JournalConfig)
     trace: TraceConfig = Field(default_factory=TraceConfig)
     audit: AuditConfig = Field(default_factory=AuditConfig)
+    held: HeldConfig = Field(default_factory=HeldConfig)
     dns: DnsConfig = Field(default_factory=DnsConfig)
     log: LogConfig = Field(default_factory=LogConfig)
     web: WebConfig = Field(default_factory=WebConfig)

@@ -14,6 +14,7 @@ from gateway.delivery import journal_rows
 from gateway.delivery.journal_rows import Changes, KnownEntry, Purge, Recovery, Tables
 from gateway.delivery.journal_rules import Copy, Decision, EntryView, State, StepView, decide
 from gateway.errors import CommitUnknown, StoreUnavailable
+from gateway.jobs.held import HeldMail
 from gateway.json_text import json_text
 from gateway.mail.reply import ACCEPTED, Reply
 from gateway.routing.effects import Job, Record
@@ -25,7 +26,7 @@ from gateway.store.store import Store, Write, prepared
 
 DELIVERED_ALREADY = ACCEPTED.says("this copy was delivered already")
 DISCARDED = ACCEPTED.says("accepted and discarded")
-CANNOT_HOLD = Reply(451, "4.3.0", "mail cannot be held for a decision yet")
+HELD = ACCEPTED.says("accepted, and held for a decision")
 
 _PLANNED = frozenset({Decision.NEW, Decision.JOIN, Decision.REPLAN})
 _JOBS_WAIT_SECONDS = 8 * 86_400.0
@@ -63,6 +64,8 @@ class Begin:
     jobs: tuple[tuple[str, Job], ...]
     now: float
     leased_until: float
+    held: Mapping[tuple[str, int], HeldMail] = field(default_factory=dict)
+    """What is kept for a decision, by recipient and position in its plan: for every `Hold` of `plans`."""
 
 
 @dataclass(slots=True)
@@ -226,6 +229,9 @@ class Journal:
             copy = planned.step.copy_key if isinstance(planned.step, DeliverStep) else ("", "")
             state, reply = _first_state(planned.step, copy, entry.view)
             mine = state is State.SENDING
+            if isinstance(planned.step, Hold):
+                kept = request.held[recipient, position]
+                changes.held.append(kept.row(entry.view.id, f"{recipient}:{position}", request.now))
             changes.steps.append(
                 {
                     "entry_id": entry.view.id,
@@ -300,8 +306,8 @@ def settle(step: Hold | Discard | Refuse) -> tuple[State, Reply]:
             return State.DONE, DISCARDED
         case Refuse():
             return (State.REFUSED if step.reply.is_permanent else State.DEFERRED), step.reply
-        case Hold():
-            return State.DEFERRED, CANNOT_HOLD
+        case Hold():  # commit A keeps the message in the outbox, or fails
+            return State.DONE, HELD
 
 
 def _first_state(step: Step, copy: Copy, entry: EntryView) -> tuple[State, Reply | None]:

@@ -114,6 +114,7 @@ GIVE_BACK = (
 _insert_entries = insert(journal_entry)
 _insert_steps = insert(journal_step)
 _insert_jobs = insert(job_table, "ignore")
+_insert_held = insert(job_table)
 _lease = prepared(LEASE)
 _drop = prepared(DROP)
 _finish = prepared(FINISH)
@@ -140,6 +141,7 @@ class Changes:
     dropped: list[dict[str, Any]] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     jobs: list[dict[str, Any]] = field(default_factory=list)
+    held: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -192,6 +194,8 @@ def apply(connection: Connection, changes: Changes, tables: Tables) -> None:
         _lease(connection, changes.leases)
     if changes.finished:
         _finish(connection, changes.finished)
+    if changes.held:
+        _insert_held(connection, changes.held)
     if changes.jobs:
         with _blamed("a job"):
             _insert_jobs(connection, changes.jobs)

@@ -9,16 +9,18 @@ from typing import Any, Literal
 from sqlalchemy import Connection, case, delete, func, select, update
 from sqlalchemy.engine import Row
 
-from gateway.jobs.outbox import RESTORED
+from gateway.jobs.outbox import HELD, RESTORED
 from gateway.store.schema import job as job_table
 from gateway.store.store import Store, Write
 
-JobState = Literal["due", "failed", "dead"]
-"""due: not tried yet; failed: tried, and to be tried again; dead: given up, kept for a person."""
+JobState = Literal["due", "failed", "dead", "held"]
+"""due: not tried yet; failed: tried, and to be tried again; dead: given up, kept for a person; held: see held.py."""
 
 _COLUMNS = [column for column in job_table.c if column.name not in {"payload", "content"}]
 _STATE = case(
-    (job_table.c.state == "dead", "dead"), (job_table.c.last_error.is_not(None), "failed"), else_="due"
+    (job_table.c.state.in_(("dead", HELD)), job_table.c.state),
+    (job_table.c.last_error.is_not(None), "failed"),
+    else_="due",
 ).label("shown")
 
 
@@ -63,16 +65,29 @@ def _listed(row: Row[Any], now: float) -> ListedJob:
     )  # fmt: skip
 
 
-async def counts(store: Store) -> tuple[int, int, float | None]:
-    """(jobs to be done, dead letters, the time at which the oldest became due: None without any)."""
-    due = job_table.c.state == "due"
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many jobs are to be done, dead letters, held mail; when the oldest job became due, the oldest mail held."""
+
+    due: int
+    dead: int
+    held: int
+    oldest_due: float | None
+    oldest_held: float | None
+
+
+async def counts(store: Store) -> Counts:
+    """What waits in the outbox."""
+    due, held = job_table.c.state == "due", job_table.c.state == HELD
     query = select(
         func.sum(case((due, 1), else_=0)).label("due"),
         func.sum(case((job_table.c.state == "dead", 1), else_=0)).label("dead"),
-        func.min(case((due, job_table.c.due_at))).label("oldest"),
-    ).where(job_table.c.state.in_(("due", "dead")))
+        func.sum(case((held, 1), else_=0)).label("held"),
+        func.min(case((due, job_table.c.due_at))).label("oldest_due"),
+        func.min(case((held, job_table.c.created_at))).label("oldest_held"),
+    ).where(job_table.c.state.in_(("due", "dead", HELD)))
     (row,) = await store.read(query)
-    return row.due or 0, row.dead or 0, row.oldest
+    return Counts(row.due or 0, row.dead or 0, row.held or 0, row.oldest_due, row.oldest_held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,4 +142,4 @@ def _drop(connection: Connection, payloads: Sequence[Again], /) -> Sequence[int]
 
 def _free(asked: Again) -> tuple[Any, ...]:
     unleased = job_table.c.leased_until.is_(None) | (job_table.c.leased_until <= asked.now)
-    return job_table.c.id == asked.id, job_table.c.state != "done", unleased
+    return job_table.c.id == asked.id, job_table.c.state.not_in(("done", HELD)), unleased

@@ -16,6 +16,10 @@ from gateway.store.store import Write, insert
 
 CORE = "core"
 SEND_MAIL = "send_mail"
+HELD = "held"
+"""The state of mail that waits for a person's decision (held.py); the others are due, dead, done."""
+HELD_KEY = "held:"
+"""The keys of mail that is or was held begin so."""
 RETRY_SECONDS = (60.0, 300.0, 900.0, 3600.0)
 GIVE_UP_SECONDS = 5 * 86_400.0
 PURGED_AT_ONCE = 1000
@@ -144,12 +148,20 @@ def finish(connection: Connection, payloads: Sequence[Finish], /) -> Sequence[No
 
 def purge(connection: Connection, payloads: Sequence[float], /) -> Sequence[int]:
     """Delete done jobs that finished before the given POSIX time, so many at once that mail need not wait; how many."""
-    return [_purge_one(connection, before) for before in payloads]
+    return [_purge_one(connection, before, was_held=False) for before in payloads]
 
 
-def _purge_one(connection: Connection, before: float) -> int:
+def purge_held(connection: Connection, payloads: Sequence[float], /) -> Sequence[int]:
+    """The same for mail that was held: who decided what, and when. What still waits is not touched."""
+    return [_purge_one(connection, before, was_held=True) for before in payloads]
+
+
+def _purge_one(connection: Connection, before: float, *, was_held: bool) -> int:
     hold(connection, ["purge"])
-    done = select(job_table.c.id).where(job_table.c.state == "done", job_table.c.due_at < before).limit(PURGED_AT_ONCE)
+    of_held = func.coalesce(job_table.c.key, "").startswith(HELD_KEY)
+    kind = of_held if was_held else ~of_held
+    done = select(job_table.c.id).where(job_table.c.state == "done", job_table.c.due_at < before, kind)
+    done = done.limit(PURGED_AT_ONCE)
     return connection.execute(delete(job_table).where(job_table.c.id.in_(done))).rowcount
 
 

@@ -43,7 +43,7 @@ class Backlog:
         began = time.perf_counter()
         try:
             work = await open_work(self._store)
-            due, dead, oldest_due = await counts(self._store)
+            jobs = await counts(self._store)
         except (StoreUnavailable, SQLAlchemyError) as error:
             log.debug("journal and outbox could not be read: %s", error)
             return 0.0
@@ -52,14 +52,16 @@ class Backlog:
         found.put("stellwerk_journal_open_entries", (), work.entries)
         found.put("stellwerk_journal_deferred_steps", (), work.deferred)
         found.put("stellwerk_journal_unknown_steps", (), work.unknown)
-        found.put("stellwerk_outbox_jobs", ("due",), due)
-        found.put("stellwerk_outbox_jobs", ("dead",), dead)
+        found.put("stellwerk_outbox_jobs", ("due",), jobs.due)
+        found.put("stellwerk_outbox_jobs", ("dead",), jobs.dead)
+        found.put("stellwerk_outbox_jobs", ("held",), jobs.held)
         found.put("stellwerk_store_read_seconds", (), took)
         found.put("stellwerk_store_read_timestamp_seconds", (), self._clock())
-        self.dead_letters = dead
+        self.dead_letters = jobs.dead
         self._oldest = [
             ("stellwerk_journal_oldest_open_seconds", work.oldest),
-            ("stellwerk_outbox_oldest_due_seconds", oldest_due),
+            ("stellwerk_outbox_oldest_due_seconds", jobs.oldest_due),
+            ("stellwerk_outbox_oldest_held_seconds", jobs.oldest_held),
         ]
         self._last = found
         return took

@@ -90,8 +90,9 @@ _FAMILIES = (
     Family("stellwerk_journal_unknown_steps", "gauge", (),
            "Steps whose outcome nobody knows: a retry may make a duplicate."),
     Family("stellwerk_journal_oldest_open_seconds", "gauge", (), "Age of the oldest open entry."),
-    Family("stellwerk_outbox_jobs", "gauge", ("state",), "Jobs: due (tries to come included), dead."),
+    Family("stellwerk_outbox_jobs", "gauge", ("state",), "Jobs: due (tries to come included), dead; held mail."),
     Family("stellwerk_outbox_oldest_due_seconds", "gauge", (), "How long the oldest job has been due and is not done."),
+    Family("stellwerk_outbox_oldest_held_seconds", "gauge", (), "How long the oldest held mail waits for a decision."),
     Family("stellwerk_store_read_seconds", "gauge", (), "How long reading the numbers of journal and outbox took."),
     Family("stellwerk_store_read_timestamp_seconds", "gauge", (), "POSIX time at which they were last read."),
 )  # fmt: skip

@@ -101,7 +101,7 @@ job = Table(
     Column("leased_until", Float),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("last_error", Text),
-    Column("state", Text, nullable=False, server_default="due", doc="due, dead, done"),
+    Column("state", Text, nullable=False, server_default="due", doc="due, dead, done, held"),
     Column("created_at", Float, nullable=False),
     UniqueConstraint("owner", "kind", "key"),
     Index(None, "state", "due_at"),

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.jobs import listing, outbox
+from gateway.jobs.listing import Counts
 from gateway.jobs.outbox import Finish, Lease, add_write
 from gateway.routing.effects import Job
 from gateway.store.store import Store, Write
@@ -93,8 +94,8 @@ async def test_what_is_dropped_is_gone(store: Store) -> None:
 
 
 async def test_counts(store: Store) -> None:
-    assert await listing.counts(store) == (3, 1, NOW)
+    assert await listing.counts(store) == Counts(3, 1, 0, NOW, None)
     for job in ("gone", "new", "again"):
         await listing.drop(store, job, NOW)
     await store.write([Write(outbox.finish, Finish("held", NOW))])
-    assert await listing.counts(store) == (0, 0, None)
+    assert await listing.counts(store) == Counts(0, 0, 0, None, None)
