@@ -81,7 +81,7 @@ class Gateway:
             busy_timeout_seconds=config.store.busy_timeout_seconds,
             read_patience_seconds=PATIENCE_SECONDS if role == "smtp" else None,
         )
-        self.directory = DirectoryService(StaticDirectory(config.hosted, config.server.hostname), self.store)
+        self.directory = DirectoryService(StaticDirectory(config.hosted, config.server.hostname), self.store, clock)
         self.dns = DnsService(config, self.directory.hosts)
         self.plugins: PluginSet = load_plugins(config, self._services(), source, given)
         self.next_hops = next_hops(config)

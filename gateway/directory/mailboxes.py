@@ -10,7 +10,7 @@ from sqlalchemy import Row, and_, select
 from gateway.directory import names, plans
 from gateway.directory.actor import Actor
 from gateway.directory.change import Change, one
-from gateway.directory.domains import find_domain
+from gateway.directory.domains import own_domain
 from gateway.directory.errors import BadValue, Conflict, NotAllowed, NotFound
 from gateway.directory.organisations import find_context, find_organisation
 from gateway.directory.people import find_person
@@ -223,8 +223,7 @@ def find_mailbox(change: Change, text: str) -> FoundMailbox:
 def free_address(change: Change, text: str, owner: Row[Any]) -> Address:
     """An address that nobody has, in a domain of the organisation `owner`. Raises `Conflict`, `NotFound`."""
     parsed = names.address(text)
-    if find_domain(change, parsed.domain).organisation_id != owner.id:
-        raise NotFound("domain", parsed.domain, hint=f"it is none of {owner.name}")
+    own_domain(change, parsed.domain, owner)
     taken = one(change, address, key=parsed.key)
     if taken is not None:
         raise Conflict(f"{parsed.key} is taken: it is the {_KINDS[taken.kind]} of a mailbox")

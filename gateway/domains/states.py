@@ -57,7 +57,7 @@ GRACE_DAYS: tuple[int, ...] = (3, 7, 13)
 PARKED_DAYS: tuple[int, ...] = (1, 7, 21)
 
 EventKind: TypeAlias = Literal[
-    "verified", "active", "expired", "grace", "grace_day", "parked_day", "unparked", "recovered", "suspended",
+    "verified", "active", "expired", "grace", "grace_day", "parked", "parked_day", "unparked", "recovered", "suspended",
     "reinstated", "released", "frozen", "thawed", "disputed", "dispute_refused", "transferred", "token",
 ]  # fmt: skip
 
@@ -182,7 +182,7 @@ def _leave_active(standing: Standing, now: float) -> _Left:
         return left
     facts = standing.facts
     if facts.routing.is_confirmed_failure and facts.ownership.definite == "pass":
-        return _enter(standing, State.PARKED, now), None  # told from the first day on
+        return _enter(standing, State.PARKED, now), Event("parked")  # told from the first day on
     return standing, None
 
 
