@@ -37,10 +37,12 @@ def domain() -> None:
 def add(desk: Desk, name: str, organisation: str, contacts: tuple[str, ...], scope: str) -> None:
     """Claim a domain for an organisation: it gets a token to put into DNS."""
     from gateway.domains.claims import ClaimDomain
+    from gateway.domains.notices import Notices
 
     async def make(office: Office) -> ClaimDomain:
         whose = (await office.organisation(organisation)).organisation
-        return ClaimDomain(name, whose, contacts, "tree" if scope == "tree" else "exact", office.config.own_names)
+        held = Notices(office.config).held
+        return ClaimDomain(name, whose, contacts, "tree" if scope == "tree" else "exact", office.config.own_names, held)
 
     desk.change(make)
     if not desk.as_json and not desk.dry_run:

@@ -5,7 +5,7 @@ What looks at DNS lead to is looks.py's business.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,6 +34,7 @@ class ClaimDomain:
     """An organisation says that a domain is its own; from now on its DNS is looked at. Returns the normal form.
 
     `contacts` get the notices: at least one, none in the domain itself. `own_names`: what the gateway is called.
+    `held` is told of a claim that waits for an operator, in the same transaction.
     """
 
     name: str
@@ -41,6 +42,7 @@ class ClaimDomain:
     contacts: Sequence[str] = ()
     scope: Scope = "exact"
     own_names: Collection[str] = ()
+    held: Callable[[Change, Row[Any]], None] | None = None
 
     def run(self, change: Change, /) -> str:
         owner = find_organisation(change, self.organisation)
@@ -72,6 +74,8 @@ class ClaimDomain:
             change.change(domain, there, noted, action="domain.claim", name=wanted.name, organisation_id=owner.id)
         set_columns(change, there, values)
         issue_token(change, there, self.scope)
+        if hold and self.held is not None:
+            self.held(change, change.rows(select(domain).where(domain.c.id == there.id))[0])
         return wanted.name
 
 

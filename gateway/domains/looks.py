@@ -20,7 +20,7 @@ from gateway.directory.tables import domain, domain_token
 from gateway.domains.contest import Verdict, judge
 from gateway.domains.facts import Observation
 from gateway.domains.rows import Seen, columns_of, standing_of, with_observations
-from gateway.domains.schedule import next_looks
+from gateway.domains.schedule import next_looks, spread_of
 from gateway.domains.states import HOLDING, Event, Standing, State, observe
 from gateway.domains.writing import end_dispute, leave, revoke_tokens
 from gateway.errors import StellwerkError
@@ -40,7 +40,7 @@ class Teller(Protocol):
 class RecordLook:
     """One look at the claim `id`, which had this `version` before DNS was asked.
 
-    `serial`: of the token that was found, 0 for none. `spread`: see `next_looks`.
+    `serial`: of the token that was found, 0 for none.
     """
 
     id: str
@@ -48,7 +48,6 @@ class RecordLook:
     look: Observation
     serial: int = 0
     seen: tuple[Seen, ...] = ()
-    spread: float = 0.0
     tell: Teller | None = None
 
 
@@ -160,7 +159,7 @@ class _Recording:
 
     def _write(self, row: Row[Any], new: Standing) -> bool:
         """Set, if it is still what was compared."""
-        looks = next_looks(new, self.now, self.asked.spread)
+        looks = next_looks(new, self.now, spread_of(row.id))
         values = {
             **columns_of(new),
             "observations": with_observations(row.observations, self.asked.seen),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from sqlalchemy import Row
+
 from gateway.config.client_setup import ClientSetupConfig
 from gateway.config.models import Config
 from gateway.directory.errors import Conflict
@@ -32,6 +36,11 @@ def offer_of(config: Config, shown: Shown, *, existing_spf: str = "", reports_to
             f"{row.name} is {row.state} and has no token to publish; claim it: "
             f"stellwerk domain add {row.name} --organisation {shown.organisation} --contact ADDRESS"
         )
+    return offer_from(config, row, existing_spf=existing_spf, reports_to=reports_to)
+
+
+def offer_from(config: Config, row: Row[Any], *, existing_spf: str = "", reports_to: str = "") -> Offer:
+    """The same for a row that is known to have a token."""
     return Offer(
         domain=row.name,
         label=config.domains.label,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from zlib import crc32
 
 from gateway.domains.facts import DAY, HOUR, SECOND_SIGHT_SECONDS, Fact
 from gateway.domains.states import (
@@ -45,7 +46,10 @@ class NextLooks:
 
 
 def next_looks(standing: Standing, now: float, spread: float = 0.0) -> NextLooks | None:
-    """None: this state is not looked at. `spread`, from -1 to 1, moves what is regular by up to a fifth."""
+    """Each fact's own, from when it was looked at last; `now` where that is long ago. None: the state is not looked at.
+
+    `spread`, from -1 to 1, moves what is regular by up to a fifth.
+    """
     if standing.state not in LOOKED_AT:
         return None
     facts = standing.facts
@@ -53,10 +57,10 @@ def next_looks(standing: Standing, now: float, spread: float = 0.0) -> NextLooks
         both = _pending(standing, now)
         return NextLooks(both, both)
     stretch = 1 + SPREAD * spread
-    ownership = now + _pause(facts.ownership, OWNERSHIP_SECONDS * stretch)
-    routing = now + _pause(facts.routing, ROUTING_SECONDS * stretch)
-    if standing.state is State.VERIFIED:  # about to be switched over: the owner waits for it
-        routing = min(routing, now + HOUR)
+    ownership = _next(facts.ownership, OWNERSHIP_SECONDS * stretch, now)
+    # About to be switched over, the owner waits for it.
+    regular = HOUR if standing.state is State.VERIFIED else ROUTING_SECONDS * stretch
+    routing = _next(facts.routing, regular, now)
     if _waits_for_second_sight(standing):
         ownership = min(ownership, now + SECOND_SIGHT_SECONDS)
     ends = [end for end in _ends(standing) if end > now]
@@ -81,13 +85,19 @@ def _pending(standing: Standing, now: float) -> float:
 
 
 def _waits_for_second_sight(standing: Standing) -> bool:
+    """Only where there is something to gain: elsewhere a single sight is enough."""
     facts = standing.facts
+    gaining = standing.state in (State.PENDING, State.SUSPENDED)
+    if not gaining and standing.frozen_at is None and standing.disputed_at is None:
+        return False
     return facts.ownership.status == "pass" and facts.sighted_at is not None and facts.proven_at is None
 
 
+def _next(fact: Fact, regular: float, now: float) -> float:
+    return now if fact.looked_at is None else max(now, fact.looked_at + _pause(fact, regular))
+
+
 def _pause(fact: Fact, regular: float) -> float:
-    if fact.looked_at is None:
-        return 0.0
     if fact.status == "temp":
         return AFTER_TEMP[min(fact.temps, len(AFTER_TEMP)) - 1]
     if fact.status == "fail":
@@ -105,6 +115,11 @@ def _ends(standing: Standing) -> list[float]:
     if standing.frozen_at is not None:
         ends.append(standing.frozen_at + FROZEN_SECONDS)
     return ends
+
+
+def spread_of(identity: str) -> float:
+    """The same for one domain at all times, and another for each: so that many claimed at once part in time."""
+    return crc32(identity.encode()) / 0xFFFFFFFF * 2 - 1
 
 
 @dataclass(frozen=True, slots=True)
