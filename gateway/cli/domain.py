@@ -152,6 +152,17 @@ def token(desk: Desk, name: str, organisation: str, new: bool) -> None:
 @changing
 @click.argument("name")
 @organisation_option
+def look(desk: Desk, name: str, organisation: str) -> None:
+    """Have the running gateway look at the domain's DNS now, instead of when it would by itself."""
+    from gateway.domains.claims import LookNow
+
+    desk.carry_out(LookNow(name, organisation))
+
+
+@domain.command()
+@changing
+@click.argument("name")
+@organisation_option
 def trust(desk: Desk, name: str, organisation: str) -> None:
     """Vouch for a domain without a proof: from now on it receives and sends. For operators.
 

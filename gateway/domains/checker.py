@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from gateway.domains import facts
-from gateway.domains.rows import Seen
 from gateway.domains.token import Scope
 
 Kind: TypeAlias = Literal["ownership", "mx"]
@@ -53,6 +52,7 @@ class Answered:
     """What came of it: None for what was not asked. `token`: the one that was found.
 
     `sure`: the resolver on loopback says that DNSSEC vouches for the token. `name_servers`: the NS set, if it was seen.
+    `seen`: every answer, as `rows.with_observations` keeps them.
     """
 
     ownership: facts.Seen | None = None
@@ -60,7 +60,7 @@ class Answered:
     token: IssuedToken | None = None
     sure: bool = False
     name_servers: frozenset[str] = frozenset()
-    seen: tuple[Seen, ...] = ()
+    seen: tuple[Mapping[str, Any], ...] = ()
 
 
 class Checker(Protocol):

@@ -16,9 +16,11 @@ from gateway.directory.change import Change
 from gateway.directory.domains import HOLDERS, find_domain, row_of
 from gateway.directory.errors import BadValue, Conflict
 from gateway.directory.organisations import find_organisation
-from gateway.directory.tables import domain, domain_token
+from gateway.directory.tables import audit_entry, domain, domain_token
+from gateway.domains.facts import HOUR
 from gateway.domains.names import Claimable, Hold, claimable, parents
 from gateway.domains.rows import columns_of, standing_of
+from gateway.domains.schedule import may_look_now
 from gateway.domains.states import HOLDING, State, claim
 from gateway.domains.token import SCOPES, Scope, new_token
 from gateway.domains.writing import end_dispute, leave, revoke_tokens, set_columns
@@ -98,6 +100,33 @@ class NewToken:
         standing = replace(standing_of(row), token_issued_at=change.now)
         set_columns(change, row, {**columns_of(standing), "next_look_at": None if row.hold else change.now})
         return issue_token(change, row, row.scope)
+
+
+@dataclass(frozen=True, slots=True)
+class LookNow:
+    """Somebody has changed DNS and does not want to wait: the desk looks at once, though not too often."""
+
+    name: str
+    organisation: str = ""
+
+    def run(self, change: Change, /) -> None:
+        row = administered(change, self.name, self.organisation, "have it looked at")
+        if row.next_look_at is None:
+            waits = f"it waits for an operator ({row.hold})" if row.hold else f"it is {row.state}"
+            raise Conflict(f"{row.name} is not looked at: {waits}")
+        facts = standing_of(row).facts
+        last = max(facts.ownership.looked_at or 0.0, facts.routing.looked_at or 0.0) or None
+        wait = may_look_now(change.now, last, self._looks(change, row))
+        if wait:
+            raise Conflict(f"{row.name} was looked at a moment ago, or often in this hour; try again in {wait:.0f} s")
+        set_columns(change, row, {"next_look_at": change.now})
+        change.note("domain.look", "domain", row.id, row.name, row.organisation_id)
+
+    def _looks(self, change: Change, row: Row[Any]) -> int:
+        """How many the organisation has asked for within the hour."""
+        mine = and_(audit_entry.c.organisation_id == row.organisation_id, audit_entry.c.at > change.now - HOUR)
+        query = select(func.count()).select_from(audit_entry).where(and_(mine, audit_entry.c.action == "domain.look"))
+        return change.count(query)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ The claim is read, the state machine asked, disputes judged, and what comes of i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from gateway.directory.sealing import seal_others, unseal
 from gateway.directory.tables import domain, domain_token
 from gateway.domains.contest import Verdict, judge
 from gateway.domains.facts import Observation
-from gateway.domains.rows import Seen, columns_of, standing_of, with_observations
+from gateway.domains.rows import columns_of, standing_of, with_observations
 from gateway.domains.schedule import next_looks, spread_of
 from gateway.domains.states import HOLDING, Event, Standing, State, observe
 from gateway.domains.writing import end_dispute, leave, revoke_tokens
@@ -47,7 +47,7 @@ class RecordLook:
     version: int
     look: Observation
     serial: int = 0
-    seen: tuple[Seen, ...] = ()
+    seen: tuple[Mapping[str, Any], ...] = ()
     tell: Teller | None = None
 
 

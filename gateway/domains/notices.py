@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any
 
 import jinja2
-from sqlalchemy import Row, or_, select
+from sqlalchemy import Row, and_, or_, select
 
 from gateway.config.models import Config
 from gateway.directory.change import Change
@@ -116,7 +116,8 @@ class Notices:
         """Mail the operator what changed in the day before the last report hour. False: nothing did."""
         begin = datetime.fromisoformat(self.report_day(now)).replace(tzinfo=UTC, hour=self._config.domains.report_hour)
         until = begin.timestamp()
-        actions = or_(audit_entry.c.action.startswith("domain."), audit_entry.c.action == "address.seal")
+        changed = and_(audit_entry.c.action.startswith("domain."), audit_entry.c.action != "domain.look")
+        actions = or_(changed, audit_entry.c.action == "address.seal")
         query = select(audit_entry).where(actions, audit_entry.c.at >= until - DAY, audit_entry.c.at < until)
         rows = await store.read(query.order_by(audit_entry.c.at, audit_entry.c.id).limit(_MOST_REPORTED + 1))
         if not rows:

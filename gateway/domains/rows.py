@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Row
@@ -13,21 +13,6 @@ from gateway.domains.facts import Fact, Facts
 from gateway.domains.states import Standing, State
 
 KEPT_OBSERVATIONS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What one server answered, as the owner is told: plain fields, cut and printable by whoever asked."""
-
-    at: float
-    server: str
-    name: str
-    type: str
-    rcode: str
-    ede: str = ""
-    ad: bool = False
-    ttl: int | None = None
-    texts: tuple[str, ...] = ()
 
 
 def standing_of(row: Row[Any]) -> Standing:
@@ -87,9 +72,13 @@ def _facts(written: Mapping[str, Any]) -> Facts:
     )
 
 
-def with_observations(before: str, new: Sequence[Seen]) -> str:
-    """The column `observations` with some more, of which the last 20 are kept."""
-    kept = [*json.loads(before), *(asdict(each) for each in new)]
+def with_observations(before: str, new: Sequence[Mapping[str, Any]]) -> str:
+    """The column `observations` with some more, of which the last 20 are kept.
+
+    One is what a server answered, as plain fields that whoever asked has made printable: `at`, `server`, `name`,
+    `type`, `rcode`, `ede`, `ad`, `ttl`, `texts`.
+    """
+    kept = [*json.loads(before), *map(dict, new)]
     return json.dumps(kept[-KEPT_OBSERVATIONS:])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from dns.rdtypes.ANY.MX import MX
 from dns.rdtypes.ANY.TXT import TXT
@@ -11,7 +12,6 @@ from gateway.dns.answers import Answer, Found, NotFound, Unknown, name_text
 from gateway.dns.resolver import Resolver
 from gateway.domains.checker import Answered, Asked, IssuedToken
 from gateway.domains.facts import Seen as Outcome
-from gateway.domains.rows import Seen
 from gateway.domains.token import challenge_name, challenge_text
 
 
@@ -25,14 +25,14 @@ class SmallChecker:
 
     async def __call__(self, asked: Asked, /) -> Answered:
         self.asked.append(asked)
-        seen: list[Seen] = []
+        seen: list[dict[str, Any]] = []
         ownership, token, sure = (
             await self._ownership(asked, seen) if "ownership" in asked.kinds else (None, None, False)
         )
         routing = await self._routing(asked, seen) if "mx" in asked.kinds else None
         return Answered(ownership, routing, token, sure, seen=tuple(seen))
 
-    async def _ownership(self, asked: Asked, seen: list[Seen]) -> tuple[Outcome, IssuedToken | None, bool]:
+    async def _ownership(self, asked: Asked, seen: list[dict[str, Any]]) -> tuple[Outcome, IssuedToken | None, bool]:
         answer = await self._look(challenge_name(asked.domain, asked.label, asked.scope), "TXT", seen)
         if not isinstance(answer, Found):
             return await self._absent(asked, answer, seen), None, False
@@ -42,7 +42,7 @@ class SmallChecker:
                 return "pass", token, answer.authenticated
         return "fail", None, False
 
-    async def _absent(self, asked: Asked, answer: Answer, seen: list[Seen]) -> Outcome:
+    async def _absent(self, asked: Asked, answer: Answer, seen: list[dict[str, Any]]) -> Outcome:
         if isinstance(answer, Unknown):
             return "temp"
         whole = await self._look(asked.domain, "SOA", seen)
@@ -50,7 +50,7 @@ class SmallChecker:
             return "temp"
         return "nxdomain" if isinstance(whole, NotFound) and whole.reason == "nxdomain" else "fail"
 
-    async def _routing(self, asked: Asked, seen: list[Seen]) -> Outcome:
+    async def _routing(self, asked: Asked, seen: list[dict[str, Any]]) -> Outcome:
         answer = await self._look(asked.domain, "MX", seen)
         if isinstance(answer, Unknown):
             return "temp"
@@ -61,7 +61,7 @@ class SmallChecker:
             return "null_mx"
         return "pass" if hosts & set(asked.mx_hosts) else "fail"
 
-    async def _look(self, name: str, rdtype: str, seen: list[Seen]) -> Answer:
+    async def _look(self, name: str, rdtype: str, seen: list[dict[str, Any]]) -> Answer:
         answer = await self.resolver.lookup(name, rdtype)
         texts: tuple[str, ...] = ()
         rcode, ttl, ad = "SERVFAIL", None, False
@@ -70,5 +70,6 @@ class SmallChecker:
             ad = answer.authenticated
         elif isinstance(answer, NotFound):
             rcode = "NXDOMAIN" if answer.reason == "nxdomain" else "NOERROR"
-        seen.append(Seen(self.clock(), "resolver", name, rdtype, rcode, ad=ad, ttl=ttl, texts=texts))
+        asked = {"at": self.clock(), "server": "resolver", "name": name, "type": rdtype}
+        seen.append({**asked, "rcode": rcode, "ede": (), "ad": ad, "ttl": ttl, "texts": texts})
         return answer

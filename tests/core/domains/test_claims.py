@@ -16,7 +16,7 @@ from gateway.directory.errors import DirectoryError
 from gateway.directory.mailboxes import AddMailbox
 from gateway.directory.organisations import AddContext, AddOrganisation, ChangeOrganisation
 from gateway.directory.tables import address, domain, sealed_address
-from gateway.domains.claims import ApproveDomain, ClaimDomain, GiveUpDomain, NewToken, SuspendDomain
+from gateway.domains.claims import ApproveDomain, ClaimDomain, GiveUpDomain, LookNow, NewToken, SuspendDomain
 from gateway.domains.facts import DAY, HOUR, Observation, Seen
 from gateway.domains.looks import STALE, RecordLook, record_look
 from gateway.domains.states import Event
@@ -214,6 +214,21 @@ async def test_a_suspension_ends_with_a_fresh_token_and_not_with_the_old_one(kep
     await kept.do(NewToken(NAME))
     told = await look(kept, "acme", "pass", "pass")
     assert (await state(kept, "acme"), told.events[0]) == ("active", Event("reinstated"))
+
+
+async def test_a_look_may_be_asked_for_every_ten_seconds_and_sixty_times_an_hour(kept: Kept) -> None:
+    await claimed(kept, "acme")
+    await look(kept, "acme", "fail")
+    later = (await row(kept, "acme"))["next_look_at"]
+    with pytest.raises(DirectoryError, match="try again in 10 s"):
+        await kept.do(LookNow(NAME))
+    kept.now += 10
+    await kept.do(LookNow(NAME))
+    assert (await row(kept, "acme"))["next_look_at"] == kept.now < later
+    for _ in range(59):
+        await kept.do(LookNow(NAME))
+    with pytest.raises(DirectoryError, match="often in this hour"):
+        await kept.do(LookNow(NAME))
 
 
 STEP = st.one_of(

@@ -16,7 +16,7 @@ from gateway.domains.claims import ClaimDomain
 from gateway.domains.facts import DAY, Observation
 from gateway.domains.looks import RecordLook, record_look
 from gateway.domains.notices import Notices
-from gateway.domains.rows import Seen, standing_of, with_observations
+from gateway.domains.rows import standing_of, with_observations
 from gateway.domains.showing import find_claim
 from gateway.domains.states import Event, EventKind
 from gateway.store.schema import job
@@ -48,7 +48,19 @@ async def test_whoever_must_repair_something_is_told_what_to_enter_and_what_was_
     await claimed(kept, "acme")
     await look(kept, "acme", "pass", "pass")
     hostile = "v=spf1 \x1b[31m\u202e\r\nSubject: x"
-    seen = with_observations("[]", [Seen(kept.now, "ns1.host.test", f"_x.{NAME}", "TXT", "NOERROR", texts=(hostile,))])
+    seen = with_observations(
+        "[]",
+        [
+            {
+                "at": kept.now,
+                "server": "ns1.host.test",
+                "name": f"_x.{NAME}",
+                "type": "TXT",
+                "rcode": "NOERROR",
+                "texts": [hostile],
+            }
+        ],
+    )
     await kept.undo(domain, (await row(kept, "acme"))["id"], observations=seen)
     found = (await find_claim(kept.store, OPERATOR, NAME)).row
     text = Notices(installation(tmp_path)).letter(found, standing_of(found), Event("grace", cause="ownership")).text
