@@ -38,7 +38,8 @@ def unseal(change: Change, name: str, organisation_id: str) -> int:
     """What was sealed of this organisation is its own again, where its mailbox still is. How many there were."""
     mine = and_(sealed_address.c.domain == name, sealed_address.c.organisation_id == organisation_id)
     query = select(sealed_address).join(mailbox, mailbox.c.id == sealed_address.c.mailbox_id)
-    rows = change.rows(query.where(and_(mine, mailbox.c.ended_at.is_(None))))
+    there = select(address.c.key).where(address.c.key == sealed_address.c.key).exists()
+    rows = change.rows(query.where(and_(mine, mailbox.c.ended_at.is_(None), ~there)))
     for row in rows:
         kept = {column: row._mapping[column] for column in ("key", "domain", "mailbox_id", "kind", "created_at")}
         change.add(address, kept, name=row.key, organisation_id=organisation_id)
@@ -53,19 +54,19 @@ def purge(connection: Connection, payloads: Sequence[float], /) -> Sequence[int]
 
 def _purge_one(connection: Connection, now: float) -> int:
     old = delete(sealed_address).where(sealed_address.c.sealed_at < now - SEALED_SECONDS)
-    used = select(address.c.domain)
+    used = select(address.c.key).where(address.c.domain == domain.c.name).exists()
     expired = delete(domain).where(
         and_(
             domain.c.state == State.EXPIRED,
             domain.c.state_since < now - FORGET_EXPIRED_SECONDS,
-            domain.c.name.not_in(used),
+            ~used,
         )
     )
     released = delete(domain).where(
         and_(
             domain.c.state == State.RELEASED,
             domain.c.state_since < now - SEALED_SECONDS,
-            domain.c.name.not_in(used),
+            ~used,
         )
     )
     return sum(connection.execute(statement).rowcount for statement in (old, expired, released))

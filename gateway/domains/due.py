@@ -40,7 +40,9 @@ def _lease(connection: Connection, asked: Lease) -> list[Row[Any]]:
     free = or_(domain.c.leased_until.is_(None), domain.c.leased_until < asked.now)
     wanted = domain.c.name == asked.name if asked.name else domain.c.next_look_at <= asked.now
     query = select(domain).where(and_(domain.c.next_look_at.is_not(None), wanted, free))
-    rows = list(connection.execute(query.order_by(domain.c.next_look_at).limit(asked.count).with_for_update()))
+    rows = list(
+        connection.execute(query.order_by(domain.c.next_look_at).limit(asked.count).with_for_update(skip_locked=True))
+    )
     if rows:
         mine = domain.c.id.in_([row.id for row in rows])
         connection.execute(update(domain).where(mine).values(leased_until=asked.now + LEASE_SECONDS))

@@ -9,9 +9,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.headerregistry import Address as HeaderAddress
-from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8
 from functools import cache
 from typing import Any
 
@@ -27,10 +24,8 @@ from gateway.domains.offering import offer_from
 from gateway.domains.records import wanted
 from gateway.domains.rows import contacts_of
 from gateway.domains.states import Event, Standing, State
-from gateway.jobs.outbox import CORE, SEND_MAIL, add_write
+from gateway.jobs.own_mail import OwnMail
 from gateway.mail.address import Address
-from gateway.mail.ids import new_id
-from gateway.routing.effects import Job
 from gateway.store.store import Store, Write
 
 _SILENT = frozenset({"parked"})
@@ -134,25 +129,11 @@ class Notices:
 
     def _writes(self, letter: Letter, to: Sequence[Address], once: str, now: float) -> list[Write]:
         """A mail for each recipient: one that cannot be reached keeps nobody else's."""
-        made = []
-        for address in {each.key: each for each in to}.values():
-            job_id = new_id()
-            smtputf8 = not (address.is_ascii and self._sender.is_ascii)
-            content = self._message(letter, address, job_id, now).as_bytes(policy=SMTPUTF8 if smtputf8 else SMTP)
-            payload = {"sender": "", "recipients": [str(address)], "smtputf8": smtputf8}
-            made.append(add_write(job_id, Job(SEND_MAIL, payload, f"{once}:{address.key}", CORE, content), now))
-        return made
-
-    def _message(self, letter: Letter, to: Address, job_id: str, now: float) -> EmailMessage:
-        message = EmailMessage()
-        message["From"] = HeaderAddress(username=self._sender.local, domain=self._sender.domain)
-        message["To"] = HeaderAddress(username=to.local, domain=to.domain)
-        message["Subject"] = letter.subject
-        message["Auto-Submitted"] = "auto-generated"  # RFC 3834 5
-        message["Date"] = datetime.fromtimestamp(now, UTC)
-        message["Message-ID"] = f"<{job_id}@{self._config.server.hostname}>"
-        message.set_content(letter.text, cte="quoted-printable")
-        return message
+        hostname = self._config.server.hostname
+        return [
+            OwnMail(self._sender, address, letter.subject, letter.text, hostname).write(now, f"{once}:{key}")[1]
+            for key, address in {each.key: each for each in to}.items()
+        ]
 
 
 @cache

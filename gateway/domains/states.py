@@ -92,11 +92,6 @@ class Standing:
     disputed_at: float | None = None
     told: int = 0
 
-    @property
-    def is_changeable(self) -> bool:
-        """Whether it may get new addresses."""
-        return self.state in CHANGEABLE and self.frozen_at is None and self.disputed_at is None
-
     def takes_mail_until(self) -> float:
         """Until when RCPT says yes if nothing changes: a time gone by for no, infinity for no end."""
         state = self.previous if self.state is State.GRACE else self.state

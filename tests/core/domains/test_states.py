@@ -148,12 +148,11 @@ def test_other_name_servers_without_the_token_freeze_until_a_fresh_one_is_seen()
     standing, _ = run(at(State.ACTIVE), (0.0, "pass", "pass"), ns=NS)
     standing, told = run(standing, (1.0, "fail", "pass"), ns=OTHER_NS)
     assert [event.kind for event in told] == ["frozen"]
-    assert not standing.is_changeable
     assert standing.takes_mail_until() == float("inf")
     back, told = run(standing, (1.1, "pass", "pass"), ns=OTHER_NS)
-    assert (back.state, back.is_changeable, told) == (State.ACTIVE, False, [])
+    assert (back.state, back.frozen_at, told) == (State.ACTIVE, NOON + DAY, [])
     thawed, told = run(back, (1.2, "pass", "pass"), (1.3, "pass", "pass"), issued_at=NOON + 1.1 * DAY, ns=OTHER_NS)
-    assert (thawed.is_changeable, [event.kind for event in told]) == (True, ["thawed"])
+    assert (thawed.frozen_at, [event.kind for event in told]) == (None, ["thawed"])
     gone, told = run(standing, *[(1.0 + day, "fail", "pass") for day in (1, 2)], ns=OTHER_NS)
     assert (gone.state, told[-1]) == (State.SUSPENDED, Event("suspended", cause="frozen"))
 
