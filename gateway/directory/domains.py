@@ -6,9 +6,9 @@ Claims and proofs by DNS are gateway/domains' business.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
-from sqlalchemy import Row, and_, select
+from sqlalchemy import Row, and_, or_, select
 
 from gateway.directory import names
 from gateway.directory.change import Change
@@ -100,9 +100,10 @@ def must_be_free(change: Change, name: str, organisation_id: str) -> None:
         raise Conflict(f"{name} belongs to {whose} (it is {holder.state}); take it from them first")
 
 
-def holder_of(change: Change, name: str) -> Row[Any] | None:
-    """The one row of those that claim the name that has it."""
-    return change.first(select(domain).where(and_(domain.c.name == name, domain.c.state.in_(HOLDERS))))
+def holder_of(change: Change, name: str, *, lock: bool = False) -> Row[Any] | None:
+    """The one row of those that claim the name that has it. With `lock` it stays so until the transaction ends."""
+    query = select(domain).where(and_(domain.c.name == name, domain.c.state.in_(HOLDERS)))
+    return change.first(query.with_for_update() if lock else query)
 
 
 def row_of(change: Change, name: str, organisation_id: str) -> Row[Any] | None:
@@ -154,11 +155,25 @@ def own_domain(change: Change, name: str, owner: Row[Any]) -> Row[Any]:
 def must_take_new(name: str, state: str, frozen_at: float | None, disputed_at: float | None) -> None:
     """Raises `Conflict` unless the domain may get new addresses."""
     if frozen_at is not None or disputed_at is not None:
-        why = "others claim it too" if disputed_at is not None else "its name servers changed and its token was gone"
-        raise Conflict(f"{name} is frozen: {why}; put a fresh token into DNS: stellwerk domain token {name} --new")
+        refuse_frozen(name)
     if state not in CHANGEABLE:
         why = _WHY_NOT.get(State(state), f"it is {state}, and gets addresses once its owner has proven it")
         raise Conflict(f"{name}: {why}; stellwerk domain show {name} says what to do")
+
+
+def is_frozen(change: Change, name: str) -> bool:
+    """Whether whoever holds the name has to confirm it first."""
+    doubted = or_(domain.c.frozen_at.is_not(None), domain.c.disputed_at.is_not(None))
+    held = and_(domain.c.name == name, domain.c.state.in_(HOLDERS), doubted)
+    return change.first(select(domain.c.id).where(held)) is not None
+
+
+def refuse_frozen(name: str) -> NoReturn:
+    """Raises `Conflict`."""
+    raise Conflict(
+        f"{name} is frozen: its name servers changed while its token was gone, or others claim it too; "
+        f"put a fresh token into DNS: stellwerk domain token {name} --new"
+    )
 
 
 def organisation_name(change: Change, organisation_id: str) -> str:

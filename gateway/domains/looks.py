@@ -79,7 +79,6 @@ class _Recording:
         self.events: list[Event] = []
 
     def run(self) -> Recorded:
-        # The counter first: on PostgreSQL whoever holds it keeps the others out until the end of the transaction.
         row = self.change.first(select(domain).where(domain.c.id == self.asked.id))
         if row is None or row.version != self.asked.version:
             return STALE
@@ -87,8 +86,10 @@ class _Recording:
         new, events = observe(old, self.asked.look)
         holder = holder_of(self.change, row.name) if old.state is State.PENDING else None
         visible = bool(events) or holder is not None or _shown(old) != _shown(new)
-        if visible:
+        if visible:  # on PostgreSQL the counter's row keeps all others who change the directory waiting
             self.change.open()
+            if holder is not None:  # as it is now that nobody else changes it
+                holder = holder_of(self.change, row.name, lock=True)
         self.events += events
         if old.state is State.PENDING:
             new = self._contested(row, old, new, holder)
@@ -99,6 +100,8 @@ class _Recording:
             unseal(self.change, row.name, row.organisation_id)
         if self.asked.serial:
             self._used(row)
+        if self.events:  # what is told quotes what was seen just now
+            row = self.change.rows(select(domain).where(domain.c.id == row.id))[0]
         for event in self.events:
             self._note(row, old, new, event)
         self.change.close()

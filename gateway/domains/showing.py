@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 
 from gateway.directory import names
 from gateway.directory.actor import Actor
@@ -48,6 +48,12 @@ async def find_claim(store: Store, actor: Actor, name: str, of: str = "") -> Sho
         raise BadValue(f"{known} is claimed by several; say whose with --organisation: {whose}")
     row = (held or rows)[0]
     return Shown(row, row.whose)
+
+
+async def domains_by_state(store: Store) -> dict[str, int]:
+    """How many claims there are in each state that any is in."""
+    rows = await store.read(select(domain.c.state, func.count().label("number")).group_by(domain.c.state))
+    return {row.state: row.number for row in rows}
 
 
 def answer_at(standing: Standing, now: float) -> Reply:

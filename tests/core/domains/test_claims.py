@@ -13,7 +13,7 @@ from gateway.directory.actor import Actor
 from gateway.directory.change import Command
 from gateway.directory.domains import HOLDERS, TrustDomain
 from gateway.directory.errors import DirectoryError
-from gateway.directory.mailboxes import AddMailbox
+from gateway.directory.mailboxes import AddMailbox, EndMailbox
 from gateway.directory.organisations import AddContext, AddOrganisation, ChangeOrganisation
 from gateway.directory.tables import address, domain, sealed_address
 from gateway.domains.claims import ApproveDomain, ClaimDomain, GiveUpDomain, LookNow, NewToken, SuspendDomain
@@ -142,7 +142,7 @@ async def test_a_second_proof_while_the_holders_token_stands_is_a_dispute(kept: 
     assert [await state(kept, each) for each in ("acme", "other")] == ["active", "pending"]
     assert (await row(kept, "acme"))["takes_mail_until"] is None
     await kept.do(AddContext("acme", "main"))
-    with pytest.raises(DirectoryError, match="frozen: others claim it too"):
+    with pytest.raises(DirectoryError, match="others claim it too; put a fresh token into DNS"):
         await kept.do(AddMailbox(f"a@{NAME}", "acme", "main", "shared"))
     kept.now += 8 * DAY
     await look(kept, "other", "temp")  # nothing is known: nothing is taken
@@ -150,6 +150,18 @@ async def test_a_second_proof_while_the_holders_token_stands_is_a_dispute(kept: 
     await look(kept, "other", "pass")
     assert [await state(kept, each) for each in ("acme", "other")] == ["released", "verified"]
     assert await tokens(kept, "acme") == {1: (True, True)}
+
+
+async def test_in_a_disputed_domain_administrators_change_nothing_and_operators_may(kept: Kept) -> None:
+    await claimed(kept, "acme", "other")
+    await look(kept, "acme", "pass", "pass")
+    await kept.do(AddContext("acme", "main"))
+    await kept.do(AddMailbox(f"a@{NAME}", "acme", "main", "shared"))
+    await look(kept, "other", "pass")
+    admin = Actor("anna", "organisation_admin", "p", (await row(kept, "acme"))["organisation_id"])
+    with pytest.raises(DirectoryError, match="is frozen"):
+        await kept.do(EndMailbox(f"a@{NAME}"), admin)
+    await kept.do(EndMailbox(f"a@{NAME}"))
 
 
 async def test_a_holder_who_proves_a_fresh_token_ends_the_dispute(kept: Kept) -> None:
