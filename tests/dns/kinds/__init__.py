@@ -8,9 +8,12 @@ from tests.dns.cases import Case
 from tests.dns.kinds.mail_domain import run_mail_domain
 from tests.dns.kinds.mx import run_mx
 from tests.dns.kinds.ownership import run_ownership
+from tests.dns.kinds.spf import run_spf, run_spf_record
 
 RUNNERS: dict[str, Callable[[Case], Awaitable[None]]] = {
     "mail_domain": run_mail_domain,
     "mx": run_mx,
     "ownership": run_ownership,
+    "spf": run_spf,
+    "spf_record": run_spf_record,
 }

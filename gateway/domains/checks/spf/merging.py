@@ -1,0 +1,68 @@
+"""The one SPF record to publish: what the domain has already, and this gateway. Pure text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
+
+from gateway.domains.checks.spf.record import Mechanism, Record, SpfSyntaxError, is_spf, parse, terms_of
+
+DEFAULT_ALL = "~all"
+
+_STRICTNESS = {"?": 0, "~": 1, "-": 2}
+
+
+def merged_record(existing: Iterable[str], include: str, addresses: Sequence[str] = ()) -> str:
+    """`existing` are the TXT values of the domain, others among them; `include` is the gateway's own SPF name.
+
+    Without `include` the `addresses` themselves are written. Every term stays that still has a meaning; of several
+    records one is made, with the mildest of their ends, because none of their senders may lose by it. `+all` and `ptr`
+    are left out, and so are terms that nobody can read.
+    """
+    ours = [f"include:{include}"] if include else [_ip_term(address) for address in addresses]
+    kept: list[str] = []
+    redirects: list[str] = []
+    ends: list[str] = []
+    for value in _records(existing):
+        record = _read(value)
+        kept += [each.text for each in record.effective if _stays(each)]
+        kept += record.unknown
+        if record.all is not None:
+            ends.append(record.all.qualifier)
+        elif record.redirect:
+            redirects.append(record.redirect)
+    known = {term.lower().removeprefix("+") for term in ours}
+    kept = [term for term in dict.fromkeys(kept) if term.lower().removeprefix("+") not in known]
+    if redirects and not ends and len(redirects) == 1:
+        return " ".join(["v=spf1", *ours, *kept, f"redirect={redirects[0]}"])
+    kept += [f"include:{target}" for target in redirects]
+    usable = [end for end in ends if end in _STRICTNESS]
+    end = f"{min(usable, key=_STRICTNESS.__getitem__)}all" if usable else DEFAULT_ALL
+    return " ".join(["v=spf1", *ours, *kept, end])
+
+
+def _records(existing: Iterable[str]) -> list[str]:
+    """SPF records, also such as are spoilt by white space or quotes around them."""
+    trimmed = [value.strip().strip('"').strip() for value in existing]
+    return [value for value in trimmed if is_spf(value)]
+
+
+def _read(value: str) -> Record:
+    """The record, without the terms that are wrong."""
+    good: list[str] = []
+    for term in terms_of(value):
+        try:
+            parse(" ".join(["v=spf1", *good, term]))
+        except SpfSyntaxError:
+            continue
+        good.append(term)
+    return parse(" ".join(["v=spf1", *good]))
+
+
+def _stays(mechanism: Mechanism) -> bool:
+    return mechanism.name not in ("all", "ptr")
+
+
+def _ip_term(address: str) -> str:
+    ip = ip_address(address)
+    return f"ip{ip.version}:{ip}"
