@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.domains.checks.result import Result
-from gateway.domains.probing import MAX_QUERIES, Probing
+from gateway.domains.checks.texts import LANGUAGES, sentence
+from gateway.domains.probing import MAX_QUERIES, Probe, Probing
 from gateway.testing.clock import START
 from gateway.testing.dns_behaviour import Behaviour, behaviour_of
 from gateway.testing.dns_server import DnsServer, Record
@@ -95,13 +96,36 @@ async def scene(
             try_seconds=0.8 if table else 6.0,
             lookup_seconds=3.0 if table else 20.0,
         )
-        moments = tuple(float(moment) for moment in params.get("clock", (0.0,)))
+        moments = tuple(START + float(moment) for moment in params.get("clock", (0.0,)))
         played = Scene(probing, (*resolvers, *authorities), moments, params.get("at") == "last")
         played.probing = replace(probing, clock=lambda: played.now)
         yield played
         limits = [case.get("expected_max_queries"), params.get("max_queries"), len(moments) * MAX_QUERIES]
         for limit in limits:
             assert limit is None or played.queries <= limit, [server.queries for server in played.servers]
+
+
+async def run_check(
+    case: Case,
+    known: Iterable[str],
+    check: Callable[[Case, Probe], Awaitable[Result]],
+    *,
+    required: bool = False,
+    more: Iterable[Record] = (),
+    behaviour: Mapping[str, Behaviour] | None = None,
+) -> None:
+    """Run `check` with the parameters of the case, of which it takes the `known` ones, at every moment of the case."""
+    params = params_of(case, known)
+    async with scene(case, more, behaviour) as played:
+        results = []
+        for moment in played.moments:
+            played.now = moment
+            async with played.probing.open() as probe:
+                results.append(await check(params, probe))
+        for result in played.compared(results):
+            compare(result, case)
+            assert result.required == required
+            assert {sentence(result, language) for language in LANGUAGES}.isdisjoint({""})
 
 
 def compare(result: Result, case: Case) -> None:

@@ -17,10 +17,10 @@ MAX_RECORDS = 10  # of one answer, kept with an observation
 _DROPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
-def shown(text: str) -> str:
+def shown(text: str, limit: int = MAX_CHARACTERS) -> str:
     """`text` without control, bidi and other invisible characters, cut at 512."""
-    plain = "".join(character for character in text[: 4 * MAX_CHARACTERS] if _is_plain(character))
-    return plain if len(plain) <= MAX_CHARACTERS else plain[: MAX_CHARACTERS - 4] + " ..."
+    plain = "".join(character for character in text[: 4 * limit] if _is_plain(character))
+    return plain if len(plain) <= limit else plain[: limit - 4] + " ..."
 
 
 def joined(record: TXT | SPF) -> bytes:

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from dns.rdtypes.ANY.TXT import TXT
 
 from gateway.dns.answers import Answer, Found, NotFound, Unknown, cut
-from gateway.domains.checks.hostile import as_text, joined, shown, texts_of
+from gateway.domains.checks.hostile import MAX_CHARACTERS, as_text, joined, shown, texts_of
 from gateway.domains.checks.reasons import Reason, reason_of
 from gateway.domains.checks.result import Observation, Result, Status
 from gateway.domains.probing import Probe
 
 MAX_OBSERVATIONS = 20
+MAX_TO_TYPE = 4096
+
+_TO_TYPE = frozenset({"record", "split", "merged"})  # what somebody is to enter must never be cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ class Look:
 
     def result(self, status: Status, reason: Reason = "ok", **facts: str) -> Result:
         """The check's end, with all that was seen. Values of `facts` may be hostile: they are cleaned here."""
-        clean = {key: shown(value) for key, value in facts.items()}
+        clean = {key: shown(value, MAX_TO_TYPE if key in _TO_TYPE else MAX_CHARACTERS) for key, value in facts.items()}
         return Result(self.check, status, reason, self.required, tuple(self.observations[-MAX_OBSERVATIONS:]), clean)
 
     def unknown(self, answer: Unknown, **facts: str) -> Result:

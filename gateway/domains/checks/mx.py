@@ -90,7 +90,7 @@ class _MxCheck:
             return "ours"
         if _is_literal(host, self.domain):
             return "literal"
-        if self.is_dotless(host):
+        if self.dotless(host):
             return "dotless"
         if place >= MAX_TARGETS:
             return "foreign"
@@ -105,13 +105,13 @@ class _MxCheck:
             return "foreign"
         return "unknown" if any(isinstance(answer, Unknown) for answer in answers) else "missing"
 
-    def is_dotless(self, host: str) -> bool:
-        """Our host with the zone appended, which is what a panel does to a name without its final dot."""
+    def dotless(self, host: str) -> tuple[str, str] | None:
+        """Our host and the zone behind it, which a panel appends to a name without a final dot."""
         for ours in self.hosts:
             rest = host.removeprefix(ours + ".")
             if rest != host and "." in rest and (self.domain == rest or self.domain.endswith("." + rest)):
-                return True
-        return False
+                return ours, rest
+        return None
 
     async def compare(self, targets: list[Target], answer: Found | NotFound) -> Result:
         by_kind = {kind: [target for target in targets if target.kind == kind] for kind in {t.kind for t in targets}}
@@ -150,7 +150,9 @@ class _MxCheck:
         )
         for kind, reason in order:
             if kind in by_kind:
-                return self.end("fail", reason, other=by_kind[kind][0].host, **facts)
+                other = by_kind[kind][0].host
+                typed, zone = self.dotless(other) or ("", "")
+                return self.end("fail", reason, other=other, typed=typed, zone=zone, **facts)
         return self.end("fail", "mx_target_missing", other=by_kind["missing"][0].host, **facts)
 
     async def is_wildcard(self, targets: list[Target]) -> bool:

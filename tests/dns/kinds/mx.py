@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from gateway.domains.checks.mx import check_mx
-from tests.dns.cases import Case, compare, params_of, scene
+from gateway.domains.checks.result import Result
+from gateway.domains.probing import Probe
+from tests.dns.cases import Case, run_check
 
 
 async def run_mx(case: Case) -> None:
-    params = params_of(case, {"gateway_mx", "gateway_ips"})
-    async with scene(case) as played:
-        results = []
-        for moment in played.moments:
-            played.now = moment
-            async with played.probing.open() as probe:
-                results.append(await check_mx(case["domain"], params["gateway_mx"], params["gateway_ips"], probe))
-        for result in played.compared(results):
-            compare(result, case)
-            assert result.required
+    async def check(params: Case, probe: Probe) -> Result:
+        return await check_mx(case["domain"], params["gateway_mx"], params["gateway_ips"], probe)
+
+    await run_check(case, {"gateway_mx", "gateway_ips"}, check, required=True)

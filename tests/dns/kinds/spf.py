@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from gateway.dns.resolver import Resolver
+from gateway.domains.checks.result import Result
 from gateway.domains.checks.spf.check import check_spf
 from gateway.domains.checks.spf.evaluation import check_host
-from tests.dns.cases import Case, compare, params_of, scene
+from gateway.domains.probing import Probe
+from tests.dns.cases import Case, params_of, run_check, scene
 
 
 async def run_spf(case: Case) -> None:
@@ -17,14 +19,8 @@ async def run_spf(case: Case) -> None:
 
 
 async def run_spf_record(case: Case) -> None:
-    params = params_of(case, {"include", "gateway_ips", "gateway_name"})
-    addresses, gateway = params.get("gateway_ips", ()), params.get("gateway_name", "mx1.gateway.test")
-    async with scene(case) as played:
-        results = []
-        for moment in played.moments:
-            played.now = moment
-            async with played.probing.open() as probe:
-                results.append(await check_spf(case["domain"], params["include"], addresses, gateway, probe))
-        for result in played.compared(results):
-            compare(result, case)
-            assert not result.required
+    async def check(params: Case, probe: Probe) -> Result:
+        gateway, addresses = params.get("gateway_name", "mx1.gateway.test"), params.get("gateway_ips", ())
+        return await check_spf(case["domain"], params["include"], addresses, gateway, probe)
+
+    await run_check(case, {"include", "gateway_ips", "gateway_name"}, check)
