@@ -16,6 +16,7 @@ from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+import dns.edns
 import dns.exception
 import dns.flags
 import dns.message
@@ -207,6 +208,9 @@ class DnsServer:
             response.set_rcode(action.rcode)
             if action.rcode == dns.rcode.NXDOMAIN:
                 response.authority.append(self._zone.soa(question.name))
+        elif action.kind == "bogus":
+            response.set_rcode(dns.rcode.SERVFAIL)
+            response.use_edns(0, options=[dns.edns.EDEOption(dns.edns.EDECode.DNSSEC_BOGUS)])
         elif action.kind == "forgery":
             response.id ^= 1
             response.set_rcode(dns.rcode.NXDOMAIN)

@@ -34,14 +34,9 @@ def as_text(octets: bytes) -> str:
 
 
 def texts_of(records: Iterable[dns.rdata.Rdata]) -> tuple[str, ...]:
-    """How records are shown: the joined strings of TXT, zone-file text of the others."""
-    texts = []
-    for record in records:
-        raw = as_text(joined(record)) if isinstance(record, TXT | SPF) else record.to_text()
-        texts.append(shown(raw))
-        if len(texts) == MAX_RECORDS:
-            break
-    return tuple(texts)
+    """How records are shown: the joined strings of TXT, zone-file text of the others; sorted, for servers shuffle."""
+    raw = (as_text(joined(record)) if isinstance(record, TXT | SPF) else record.to_text() for record in records)
+    return tuple(shown(text) for text in sorted(raw)[:MAX_RECORDS])
 
 
 def _is_plain(character: str) -> bool:

@@ -102,8 +102,8 @@ class Look:
 
 
 def txt_values(answer: Answer) -> list[str]:
-    """The TXT records of an answer, each joined, octets outside UTF-8 as \\xNN."""
-    return [as_text(joined(record)) for record in answer.of(TXT)] if isinstance(answer, Found) else []
+    """The TXT records of an answer, sorted, each joined, octets outside UTF-8 as \\xNN."""
+    return sorted(as_text(joined(record)) for record in answer.of(TXT)) if isinstance(answer, Found) else []
 
 
 def quoted(values: Sequence[str]) -> str:

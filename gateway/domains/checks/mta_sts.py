@@ -8,6 +8,7 @@ import re
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import dns.name
 from dns.rdtypes.ANY.MX import MX
@@ -52,12 +53,17 @@ class StsPolicy:
         )
 
 
+@cache
+def _system_trust() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
 @dataclass(frozen=True, slots=True)
 class StsFetching:
     """How policies are fetched: `context` trusts the authorities of the system unless a test brings its own."""
 
     port: int = 443
-    context: ssl.SSLContext = field(default_factory=ssl.create_default_context)
+    context: ssl.SSLContext = field(default_factory=_system_trust)
 
 
 @dataclass(frozen=True, slots=True)

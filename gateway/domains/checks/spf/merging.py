@@ -44,7 +44,7 @@ def merged_record(existing: Iterable[str], include: str, addresses: Sequence[str
 def _records(existing: Iterable[str]) -> list[str]:
     """SPF records, also such as are spoilt by white space or quotes around them."""
     trimmed = [value.strip().strip('"').strip() for value in existing]
-    return [value for value in trimmed if is_spf(value)]
+    return sorted(value for value in trimmed if is_spf(value))  # the DNS has no order, and an offer must not change
 
 
 def _read(value: str) -> Record:
