@@ -21,16 +21,17 @@ CHECK_SECONDS = 30.0  # of one check, look-ups and fetching together
 class Expected:
     """What this gateway wants to see of a domain, in plain values. What is left empty is not checked.
 
-    `addresses` are all that the `mx_hosts` have, `sending_addresses` those that mail leaves from (none: the same).
-    `spf_include` is the gateway's own SPF name, `ca` the authority that issues for `mta-sts.DOMAIN`, `tlsa` the digests
-    (hex, SHA-256 of the public key) by mail host, `sts_before` what the check before saw.
+    `addresses` are all that the `mx_hosts` have (none: what the DNS gives for them), `sending_addresses` those that
+    mail leaves from (none: the same). `spf_terms` name the gateway in an SPF record (none: `a:` with each mail host),
+    `ca` is the authority that issues for `mta-sts.DOMAIN`, `tlsa` the digests (hex, SHA-256 of the public key) by mail
+    host, `sts_before` what the check before saw.
     """
 
     claim: Claim
     mx_hosts: tuple[str, ...]
-    addresses: tuple[str, ...]
+    addresses: tuple[str, ...] = ()
     sending_addresses: tuple[str, ...] = ()
-    spf_include: str = ""
+    spf_terms: tuple[str, ...] = ()
     dkim_keys: tuple[dkim.SigningKey, ...] = ()
     services: tuple[Service, ...] = ()
     ca: str = ""
@@ -83,10 +84,9 @@ def _advice(
 ) -> list[asyncio.Future[Result]]:
     claim = expected.claim
     senders = expected.sending_addresses or expected.addresses
+    terms = expected.spf_terms or tuple(f"a:{host}" for host in expected.mx_hosts)
     checks: list[tuple[str, Awaitable[Result]]] = []
-    if senders or expected.spf_include:
-        check = spf.check_spf(domain, expected.spf_include, senders, claim.gateway_name, probe)
-        checks.append((spf.CHECK, check))
+    checks.append((spf.CHECK, spf.check_spf(domain, terms, senders, claim.gateway_name, probe)))
     checks += [(dkim.CHECK, dkim.check_dkim(domain, key, probe)) for key in expected.dkim_keys]
     checks.append((dmarc.CHECK, dmarc.check_dmarc(domain, probe, registrable=claim.registrable)))
     before = expected.sts_before

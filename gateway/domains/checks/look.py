@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from dns.rdtypes.ANY.TXT import TXT
+from dns.rdtypes.IN.A import A
+from dns.rdtypes.IN.AAAA import AAAA
 
 from gateway.dns.answers import Answer, Found, NotFound, Unknown, cut
 from gateway.domains.checks.hostile import MAX_CHARACTERS, as_text, joined, shown, texts_of
@@ -16,6 +19,7 @@ from gateway.domains.probing import Probe
 
 MAX_OBSERVATIONS = 20
 MAX_TO_TYPE = 4096
+MAX_OWN_HOSTS = 4
 
 _TO_TYPE = frozenset({"record", "split", "merged"})  # what somebody is to enter must never be cut
 
@@ -93,12 +97,24 @@ class Look:
     def result(self, status: Status, reason: Reason = "ok", **facts: str) -> Result:
         """The check's end, with all that was seen. Values of `facts` may be hostile: they are cleaned here."""
         clean = {key: shown(value, MAX_TO_TYPE if key in _TO_TYPE else MAX_CHARACTERS) for key, value in facts.items()}
-        return Result(self.check, status, reason, self.required, tuple(self.observations[-MAX_OBSERVATIONS:]), clean)
+        return Result(self.check, status, reason, self.required, tuple(self.observations[:MAX_OBSERVATIONS]), clean)
 
     def unknown(self, answer: Unknown, **facts: str) -> Result:
         """Nothing was learnt: `temp`, never anything else."""
         facts = {"name": answer.name, "type": answer.rdtype, "detail": answer.detail or answer.reason.value, **facts}
         return self.result("temp", reason_of(answer.reason), **facts)
+
+
+async def own_addresses(hosts: Sequence[str], look: Look) -> frozenset[str]:
+    """The addresses of the gateway's own hosts, where no setting names them."""
+    asked = [look.ask(host, rdtype) for host in hosts[:MAX_OWN_HOSTS] for rdtype in ("A", "AAAA")]
+    return frozenset(address for answer in await asyncio.gather(*asked) for address in addresses_in(answer))
+
+
+def addresses_in(answer: Answer) -> list[str]:
+    """The addresses of an answer to A or AAAA."""
+    records = answer.records if isinstance(answer, Found) else ()
+    return [str(ip_address(str(record.address))) for record in records if isinstance(record, A | AAAA)]
 
 
 def txt_values(answer: Answer) -> list[str]:

@@ -12,12 +12,10 @@ from functools import cache
 
 import dns.name
 from dns.rdtypes.ANY.MX import MX
-from dns.rdtypes.IN.A import A
-from dns.rdtypes.IN.AAAA import AAAA
 
 from gateway.dns.answers import Found, Unknown, name_text
 from gateway.domains.checks.hostile import as_text
-from gateway.domains.checks.look import Look, quoted, txt_values
+from gateway.domains.checks.look import Look, addresses_in, quoted, txt_values
 from gateway.domains.checks.policy_fetch import Fetched, fetch
 from gateway.domains.checks.reasons import Reason
 from gateway.domains.checks.result import Result, Status
@@ -117,8 +115,7 @@ class _StsCheck:
     async def fetch_policy(self) -> Fetched | Unknown | None:
         """The answer of the web server; None when its name leads to no address that may be asked."""
         answers = await asyncio.gather(self.look.ask(self.host, "A"), self.look.ask(self.host, "AAAA"))
-        found = [each for answer in answers if isinstance(answer, Found) for each in answer.records]
-        addresses = [str(each.address) for each in found if isinstance(each, A | AAAA)]
+        addresses = [address for answer in answers for address in addresses_in(answer)]
         allowed = [address for address in addresses if self.look.probe.probing.may_ask(address)]
         if not allowed:
             return next((answer for answer in answers if isinstance(answer, Unknown)), None)

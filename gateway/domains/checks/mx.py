@@ -10,11 +10,9 @@ from typing import Literal, TypeAlias
 
 import dns.name
 from dns.rdtypes.ANY.MX import MX
-from dns.rdtypes.IN.A import A
-from dns.rdtypes.IN.AAAA import AAAA
 
 from gateway.dns.answers import Answer, Found, NotFound, Unknown, name_text
-from gateway.domains.checks.look import Look, quoted
+from gateway.domains.checks.look import Look, addresses_in, own_addresses, quoted
 from gateway.domains.checks.ownership import domain_is_gone
 from gateway.domains.checks.reasons import Reason
 from gateway.domains.checks.result import Result, Status
@@ -39,7 +37,10 @@ class Target:
 async def check_mx(
     domain: str, mx_hosts: Sequence[str], addresses: Iterable[str], probe: Probe, *, registrable: str = ""
 ) -> Result:
-    """`mx_hosts` are the gateway's mail hosts, `addresses` all addresses they have, as the world sees them."""
+    """`mx_hosts` are the gateway's mail hosts, `addresses` all that they have as the world sees them.
+
+    Without any, those that the DNS gives for the hosts, should it matter.
+    """
     hosts = tuple(host.lower().removesuffix(".") for host in mx_hosts)
     ours = frozenset(str(ip_address(address)) for address in addresses)
     return await _MxCheck(domain, hosts, ours, registrable, Look(CHECK, probe, required=True)).run()
@@ -95,15 +96,21 @@ class _MxCheck:
         if place >= MAX_TARGETS:
             return "foreign"
         answers = await asyncio.gather(self.look.ask(host, "A"), self.look.ask(host, "AAAA"))
-        found = [answer for answer in answers if isinstance(answer, Found)]
-        if any(answer.canonical in self.hosts for answer in found):
+        if any(isinstance(answer, Found) and answer.canonical in self.hosts for answer in answers):
             return "alias"
-        addresses = {str(each.address) for answer in found for each in answer.records if isinstance(each, A | AAAA)}
-        if addresses & self.ours:
-            return "mixed" if addresses - self.ours else "vanity"
+        addresses = {address for answer in answers for address in addresses_in(answer)}
+        ours = await self.own()
+        if addresses and not ours:
+            return "unknown"
+        if addresses & ours:
+            return "mixed" if addresses - ours else "vanity"
         if addresses:
             return "foreign"
         return "unknown" if any(isinstance(answer, Unknown) for answer in answers) else "missing"
+
+    async def own(self) -> frozenset[str]:
+        self.ours = self.ours or await own_addresses(self.hosts, self.look)
+        return self.ours
 
     def dotless(self, host: str) -> tuple[str, str] | None:
         """Our host and the zone behind it, which a panel appends to a name without a final dot."""
@@ -168,12 +175,12 @@ class _MxCheck:
         if await domain_is_gone(self.look, self.domain, self.registrable):
             return self.end("fail", "domain_nxdomain")
         answers = await asyncio.gather(self.look.ask(self.domain, "A"), self.look.ask(self.domain, "AAAA"))
-        found = [each for each in answers if isinstance(each, Found)]
-        addresses = {str(each.address) for found_ in found for each in found_.records if isinstance(each, A | AAAA)}
+        addresses = {address for each in answers for address in addresses_in(each)}
+        ours = await self.own() if addresses else frozenset()
         for unknown in answers:
-            if isinstance(unknown, Unknown) and not addresses - self.ours:
+            if isinstance(unknown, Unknown) and not addresses - ours:
                 return self.look.unknown(unknown, **self.facts)
-        if addresses and addresses <= self.ours:
+        if addresses and addresses <= ours:
             return self.end("warn", "implicit_mx")
         return self.end("fail", "mx_missing", addresses=", ".join(sorted(addresses)), canonical=answer.canonical)
 

@@ -43,6 +43,7 @@ class Parent:
 class Claim:
     """What is looked for: `token` at `label`.`domain`, for the gateway `gateway_name`.
 
+    `also` are older tokens of the same claim that still count while the new one takes over; `token` is what to publish.
     `identify` tells whose key a found one is, None for a strange one. `parents` are the proven domains above.
     `suffix`: the domain is a public suffix that nobody may claim, or a private one that the operator must agree to;
     `agreed` says that whoever had to agree has done so. `registrable` is the domain one label below the public suffix,
@@ -53,6 +54,7 @@ class Claim:
     token: str
     gateway_name: str
     label: str
+    also: tuple[str, ...] = ()
     account: str = ""
     identify: Callable[[str], KnownToken | None] = field(default=lambda token: None)
     parents: Mapping[str, Parent] = field(default_factory=dict, hash=False)
@@ -71,7 +73,8 @@ class Claim:
 async def check_ownership(domain: str, claim: Claim, probe: Probe) -> Result:
     """Look for the key where it belongs, and where it is often put by mistake.
 
-    Two facts are for the caller: `secure` is "yes" when DNSSEC proved the answer, `name_servers` is the zone's NS set.
+    Three facts are for the caller: `token` is the one that was found, `secure` is "yes" when DNSSEC proved the answer,
+    `name_servers` is the zone's NS set.
     """
     return await _Ownership(domain, claim, Look(CHECK, probe, required=True)).run()
 
@@ -132,7 +135,8 @@ class _Ownership:
         known = claim.identify(token) if token else None
         if known is not None and known.revoked:
             return 4, "token_revoked"
-        if token and _same(token, claim.token):
+        same = [_same(token, each) for each in (claim.token, *claim.also)]
+        if token and any(same):
             if gateway and not _same(gateway.rstrip("."), claim.gateway_name.rstrip(".")):
                 return 5, "wrong_gateway"
             return None
@@ -144,9 +148,11 @@ class _Ownership:
 
     async def proved(self, views: Views) -> Result:
         claim = self.claim
+        values = [value for value in txt_values(views.resolver) if self.fault(value) is None]
+        found = {_read(value)[0] for value in values}
+        self.facts["token"] = next(each for each in (claim.token, *claim.also) if each.lower() in found)
         if claim.first_proof and "secure" not in self.facts and claim.observations < 2:
             return self.end("temp", "second_observation")
-        values = [value for value in txt_values(views.resolver) if self.fault(value) is None]
         if all(_unquoted(value) != value.strip(_SPACE) for value in values):
             return self.end("pass", "extra_quotes")
         # A name nobody has published: if the key is there as well, a wildcard gave both.

@@ -5,11 +5,9 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from dns.rdtypes.ANY.PTR import PTR
-from dns.rdtypes.IN.A import A
-from dns.rdtypes.IN.AAAA import AAAA
 
 from gateway.dns.answers import Found, Unknown, name_text
-from gateway.domains.checks.look import Look, quoted
+from gateway.domains.checks.look import Look, addresses_in, quoted
 from gateway.domains.checks.reasons import Reason
 from gateway.domains.checks.result import Result, Status
 from gateway.domains.probing import Probe
@@ -40,8 +38,7 @@ async def check_ptr(address: str, helo: str, probe: Probe) -> Result:
         if isinstance(forward, Unknown):
             unsettled = forward
         elif isinstance(forward, Found):
-            found = {str(each.address) for each in forward.records if isinstance(each, A | AAAA)}
-            confirmed += [name] if str(ip) in found else []
+            confirmed += [name] if str(ip) in addresses_in(forward) else []
     if wanted in confirmed:
         return end("pass", "ok")
     if confirmed:

@@ -21,6 +21,6 @@ async def run_spf(case: Case) -> None:
 async def run_spf_record(case: Case) -> None:
     async def check(params: Case, probe: Probe) -> Result:
         gateway, addresses = params.get("gateway_name", "mx1.gateway.test"), params.get("gateway_ips", ())
-        return await check_spf(case["domain"], params["include"], addresses, gateway, probe)
+        return await check_spf(case["domain"], [f"include:{params['include']}"], addresses, gateway, probe)
 
     await run_check(case, {"include", "gateway_ips", "gateway_name"}, check)

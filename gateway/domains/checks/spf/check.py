@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from gateway.dns.answers import Found, Unknown
-from gateway.domains.checks.look import Look, quoted, txt_values
+from gateway.domains.checks.look import Look, own_addresses, quoted, txt_values
 from gateway.domains.checks.reasons import Reason
 from gateway.domains.checks.result import Result, Status
 from gateway.domains.checks.spf.evaluation import MAX_LOOKUPS, SpfVerdict, check_host
@@ -27,15 +27,20 @@ _OF_CAUSE: dict[str, Reason] = {
 }
 
 
-async def check_spf(domain: str, include: str, addresses: Sequence[str], gateway_name: str, probe: Probe) -> Result:
-    """`addresses` are those this gateway sends from; without any, the single ones that the `include` record names."""
-    return await _SpfCheck(domain, include, list(addresses), gateway_name, Look(CHECK, probe)).run()
+async def check_spf(
+    domain: str, terms: Sequence[str], addresses: Sequence[str], gateway_name: str, probe: Probe
+) -> Result:
+    """`terms` name this gateway in a record (`include:spf.example.org`, or `a:` with each mail host).
+
+    `addresses` are those it sends from; without any, those that the terms lead to.
+    """
+    return await _SpfCheck(domain, list(terms), list(addresses), gateway_name, Look(CHECK, probe)).run()
 
 
 class _SpfCheck:
-    def __init__(self, domain: str, include: str, addresses: list[str], gateway_name: str, look: Look) -> None:
+    def __init__(self, domain: str, terms: list[str], addresses: list[str], gateway_name: str, look: Look) -> None:
         self.domain = domain
-        self.include = include
+        self.terms = terms
         self.addresses = addresses
         self.helo = gateway_name
         self.look = look
@@ -93,21 +98,22 @@ class _SpfCheck:
         return self.end("pass", "ok", **facts)
 
     async def evaluate(self) -> list[tuple[str, SpfVerdict]]:
-        addresses = self.addresses or await self.included_addresses()
+        addresses = self.addresses or await self.addresses_of_terms()
         sender = f"postmaster@{self.domain}"
         asked = [check_host(address, sender, self.helo, self.look.ask) for address in addresses]
         return list(zip(addresses, await asyncio.gather(*asked), strict=True))
 
-    async def included_addresses(self) -> list[str]:
-        """The single addresses of the gateway's own record: what its administrator says it sends from."""
-        if not self.include:
-            return []
-        own = spf_values(txt_values(await self.look.ask(self.include, "TXT")))
-        try:
-            networks = [each.network for value in own for each in parse(value).mechanisms if each.network is not None]
-        except SpfSyntaxError:
-            return []
-        return [str(each.network_address) for each in networks if each.prefixlen == each.max_prefixlen]
+    async def addresses_of_terms(self) -> list[str]:
+        """What the gateway's administrator says it sends from: single addresses of its own record, or of its hosts."""
+        addresses: list[str] = []
+        for term in self.terms:
+            kind, _, name = term.partition(":")
+            if kind == "include":
+                own = spf_values(txt_values(await self.look.ask(name, "TXT")))
+                addresses += [address for value in own for address in _single_addresses(value)]
+            elif kind == "a":
+                addresses += sorted(await own_addresses([name], self.look))
+        return addresses
 
     async def count(self, record: Record, seen: set[str]) -> int:
         """Look-ups of the whole tree, as a receiver meets them when nothing matches; stops soon above the limit."""
@@ -128,5 +134,13 @@ class _SpfCheck:
         return total
 
     def end(self, status: Status, reason: Reason, **facts: str) -> Result:
-        merged = merged_record(self.values, self.include, self.addresses)
-        return self.look.result(status, reason, domain=self.domain, merged=merged, include=self.include, **facts)
+        merged = merged_record(self.values, self.terms)
+        return self.look.result(status, reason, domain=self.domain, merged=merged, **facts)
+
+
+def _single_addresses(value: str) -> list[str]:
+    try:
+        networks = [each.network for each in parse(value).mechanisms if each.network is not None]
+    except SpfSyntaxError:
+        return []
+    return [str(each.network_address) for each in networks if each.prefixlen == each.max_prefixlen]

@@ -11,11 +11,9 @@ from typing import Literal, TypeAlias
 import dns.name
 from dns.rdtypes.ANY.MX import MX
 from dns.rdtypes.ANY.PTR import PTR
-from dns.rdtypes.IN.A import A
-from dns.rdtypes.IN.AAAA import AAAA
 
 from gateway.dns.answers import Answer, Found, NotFound, Unknown, name_text
-from gateway.domains.checks.look import txt_values
+from gateway.domains.checks.look import addresses_in, txt_values
 from gateway.domains.checks.spf.macros import Address, Identity, expand, wants_validated_name
 from gateway.domains.checks.spf.record import COUNTED, Mechanism, Record, SpfSyntaxError, parse, spf_values
 
@@ -207,9 +205,7 @@ class _Evaluation:
 
 
 def _addresses(answer: Answer) -> list[Address]:
-    if not isinstance(answer, Found):
-        return []
-    return [ip_address(str(record.address)) for record in answer.records if isinstance(record, A | AAAA)]
+    return [ip_address(text) for text in addresses_in(answer)]
 
 
 def _within(ip: Address, address: Address, mechanism: Mechanism) -> bool:

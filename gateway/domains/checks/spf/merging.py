@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from ipaddress import ip_address
 
 from gateway.domains.checks.spf.record import Mechanism, Record, SpfSyntaxError, is_spf, parse, terms_of
 
@@ -12,14 +11,13 @@ DEFAULT_ALL = "~all"
 _STRICTNESS = {"?": 0, "~": 1, "-": 2}
 
 
-def merged_record(existing: Iterable[str], include: str, addresses: Sequence[str] = ()) -> str:
-    """`existing` are the TXT values of the domain, others among them; `include` is the gateway's own SPF name.
+def merged_record(existing: Iterable[str], ours: Sequence[str]) -> str:
+    """`existing` are the TXT values of the domain, others among them; `ours` are the terms that name this gateway.
 
-    Without `include` the `addresses` themselves are written. Every term stays that still has a meaning; of several
+    Every term stays that still has a meaning; of several
     records one is made, with the mildest of their ends, because none of their senders may lose by it. `+all` and `ptr`
     are left out, and so are terms that nobody can read.
     """
-    ours = [f"include:{include}"] if include else [_ip_term(address) for address in addresses]
     kept: list[str] = []
     redirects: list[str] = []
     ends: list[str] = []
@@ -61,8 +59,3 @@ def _read(value: str) -> Record:
 
 def _stays(mechanism: Mechanism) -> bool:
     return mechanism.name not in ("all", "ptr")
-
-
-def _ip_term(address: str) -> str:
-    ip = ip_address(address)
-    return f"ip{ip.version}:{ip}"

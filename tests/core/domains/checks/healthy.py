@@ -16,7 +16,7 @@ from gateway.testing.dns_server import DnsServer, Record
 DOMAIN = "customer.test"
 TOKEN = "k7x2q5c3v6b4n7m2j5h3g6f4d7s2a5p3"  # no secret: it stands in the DNS
 LABEL = "_stellwerk-challenge"
-KEY = "MIIB" + "A1b2C3d4" * 48 + "IDAQAB"
+KEY = "MIIB" + "A1b2C3d4" * 48 + "AQAB"
 DIGEST = "ab" * 32
 LOOPBACK = ip_network("127.0.0.0/8")
 
@@ -26,7 +26,7 @@ EXPECTED = Expected(
     claim=CLAIM,
     mx_hosts=("mx1.gateway.test", "mx2.gateway.test"),
     addresses=("192.0.2.10", "192.0.2.11"),
-    spf_include="spf.gateway.test",
+    spf_terms=("include:spf.gateway.test",),
     dkim_keys=(DKIM,),
     services=(Service("_submissions._tcp", "mx1.gateway.test", 465),),
     ca="ca.test",

@@ -51,7 +51,7 @@ async def mail_hosts(probe: Probe) -> Result:
 
 
 async def senders(probe: Probe) -> Result:
-    return await check_spf(DOMAIN, EXPECTED.spf_include, EXPECTED.addresses, "mx1.gateway.test", probe)
+    return await check_spf(DOMAIN, EXPECTED.spf_terms, EXPECTED.addresses, "mx1.gateway.test", probe)
 
 
 async def key_as_text(probe: Probe) -> Result:
