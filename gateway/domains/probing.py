@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from dns.rdtypes.ANY.NS import NS
 from dns.rdtypes.IN.A import A
 from dns.rdtypes.IN.AAAA import AAAA
 
+from gateway.config.models import DnsConfig
 from gateway.dns.answers import Answer, Found, NotFound, Unknown, name_text
 from gateway.dns.mail_domain import unresolvable
 from gateway.dns.public_address import Network, is_usable
@@ -52,6 +53,17 @@ class Probing:
     port: int = DNS_PORT
     """Of the servers that NS records name."""
     clock: Callable[[], float] = time.time
+
+    @classmethod
+    def of(cls, config: DnsConfig) -> Probing:
+        """What `[dns]` sets."""
+        return cls(
+            nameservers=tuple(config.nameservers),
+            second_nameservers=tuple(config.second_nameservers),
+            authorities={zone.lower().removesuffix("."): servers for zone, servers in config.authorities.items()},
+            treat_as_public=tuple(ip_network(each, strict=False) for each in config.treat_as_public),
+            never=tuple(ip_network(each, strict=False) for each in config.never_ask),
+        )
 
     def open(self) -> Probe:
         """A fresh probe: nothing that an earlier check has seen is believed."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from ipaddress import ip_network
 
 import pytest
+from pydantic import ValidationError
 
+from gateway.config.models import DnsConfig
 from gateway.dns.answers import Found, NotFound
 from gateway.domains.checks.domain import check_required
 from gateway.domains.checks.look import Look
@@ -150,3 +152,24 @@ async def test_a_name_that_cannot_be_asked_for_is_a_definite_no() -> None:
         answer = await Look("mx", probe).ask(".".join(["x" * 60] * 5), "TXT")
         assert isinstance(answer, NotFound)
         assert server.count() == 0
+
+
+def test_the_configuration_says_whom_to_ask() -> None:
+    config = DnsConfig(
+        nameservers=["127.0.0.1"],
+        second_nameservers=["[2001:db8::53]:5353"],
+        authorities={"Customer.Test.": ["10.0.0.53:5300"]},
+        treat_as_public=["10.0.0.1/8"],
+        never_ask=["10.9.0.0/16"],
+    )
+    asked = Probing.of(config)
+    assert (asked.nameservers, asked.second_nameservers) == (("127.0.0.1",), ("[2001:db8::53]:5353",))
+    assert asked.authorities == {DOMAIN: ["10.0.0.53:5300"]}
+    assert asked.may_ask("10.8.0.1")
+    assert not asked.may_ask("10.9.0.1")
+
+
+@pytest.mark.parametrize("server", ["ns1.test", "127.0.0.1:0", "127.0.0.1:x", "[::1", "::1:70000:x", "127.0.0.1:70000"])
+def test_a_server_that_is_no_address_is_an_error_of_the_configuration(server: str) -> None:
+    with pytest.raises(ValidationError, match="expected an IP address with or without a port"):
+        DnsConfig(authorities={DOMAIN: [server]})
