@@ -53,6 +53,7 @@ class _MxCheck:
         self.ours = ours
         self.registrable = registrable
         self.look = look
+        self.unsettled: dict[str, Unknown] = {}
         wanted = "; ".join(f"{10 * (n + 1)} {host}." for n, host in enumerate(hosts))
         self.facts = {"domain": domain, "wanted": wanted, "host": hosts[0] if hosts else ""}
 
@@ -106,7 +107,11 @@ class _MxCheck:
             return "mixed" if addresses - ours else "vanity"
         if addresses:
             return "foreign"
-        return "unknown" if any(isinstance(answer, Unknown) for answer in answers) else "missing"
+        for answer in answers:
+            if isinstance(answer, Unknown):
+                self.unsettled[host] = answer
+                return "unknown"
+        return "missing"
 
     async def own(self) -> frozenset[str]:
         self.ours = self.ours or await own_addresses(self.hosts, self.look)
@@ -148,7 +153,10 @@ class _MxCheck:
 
     def elsewhere(self, by_kind: dict[Kind, list[Target]], facts: dict[str, str]) -> Result:
         if "unknown" in by_kind:  # that one may be ours
-            return self.end("temp", "not_settled", name=by_kind["unknown"][0].host, type="A, AAAA", **facts)
+            host = by_kind["unknown"][0].host
+            if host in self.unsettled:
+                return self.look.unknown(self.unsettled[host], **self.facts, **facts)
+            return self.end("temp", "not_settled", name=host, type="A, AAAA", **facts)
         order: tuple[tuple[Kind, Reason], ...] = (
             ("dotless", "mx_missing_dot"),
             ("literal", "mx_is_ip"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_TAG = re.compile(r"\s*([A-Za-z][A-Za-z0-9_]*)\s*=\s*(.*?)\s*\Z", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
 
 class TagError(ValueError):
@@ -17,11 +17,11 @@ def read_tags(text: str) -> dict[str, str]:
     for part in text.split(";"):
         if not part.strip():
             continue
-        match = _TAG.match(part)
-        if match is None:
+        before, equals, value = part.partition("=")
+        name = before.strip()
+        if not equals or not _NAME.match(name):
             raise TagError(f"'{part.strip()[:60]}' is no tag")
-        name = match[1].lower()
-        if name in tags:
-            raise TagError(f"the tag {name}= stands there twice")
-        tags[name] = match[2]
+        if name.lower() in tags:
+            raise TagError(f"the tag {name.lower()[:20]}= stands there twice")
+        tags[name.lower()] = value.strip()
     return tags

@@ -85,6 +85,8 @@ class _SpfCheck:
             if verdict.outcome not in ("pass", "temperror"):
                 return self.end("fail", "spf_gateway_not_allowed", address=address, **facts)
         for _, verdict in verdicts:
+            if verdict.unknown is not None:
+                return self.look.unknown(verdict.unknown, domain=self.domain, **facts)
             if verdict.outcome == "temperror":
                 return self.end("temp", "not_settled", name=self.domain, type="SPF", detail=verdict.words, **facts)
         if any(each.name == "ptr" for each in record.effective):

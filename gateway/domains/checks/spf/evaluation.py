@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal, TypeAlias
 
@@ -31,7 +31,10 @@ _BY_QUALIFIER: dict[str, Outcome] = {"+": "pass", "-": "fail", "~": "softfail", 
 
 @dataclass(frozen=True, slots=True)
 class SpfVerdict:
-    """`cause` says which rule a permerror breaks, `words` what was met there. `matched` is the term that decided."""
+    """`cause` says which rule a permerror breaks, `words` what was met there, `unknown` which look-up failed.
+
+    `matched` is the term that decided.
+    """
 
     outcome: Outcome
     cause: Cause = ""
@@ -39,6 +42,7 @@ class SpfVerdict:
     matched: str = ""
     lookups: int = 0
     void: int = 0
+    unknown: Unknown | None = None
 
 
 class _Permanent(Exception):
@@ -48,7 +52,9 @@ class _Permanent(Exception):
 
 
 class _Temporary(Exception):
-    pass
+    def __init__(self, unknown: Unknown) -> None:
+        super().__init__(str(unknown))
+        self.unknown = unknown
 
 
 async def check_host(
@@ -72,7 +78,7 @@ async def check_host(
     except TimeoutError:
         return evaluation.verdict("temperror", words=f"not settled within {timeout_seconds:g} s")
     except _Temporary as error:
-        return evaluation.verdict("temperror", words=str(error))
+        return replace(evaluation.verdict("temperror", words=str(error)), unknown=error.unknown)
     except _Permanent as error:
         return evaluation.verdict("permerror", error.cause, str(error))
     return evaluation.verdict(outcome)
@@ -97,7 +103,7 @@ class _Evaluation:
             return "none"
         answer = await self.lookup(domain, "TXT")
         if isinstance(answer, Unknown):
-            raise _Temporary(str(answer))
+            raise _Temporary(answer)
         values = spf_values(txt_values(answer))
         if not values:
             return "none"
@@ -188,7 +194,7 @@ class _Evaluation:
             return NotFound(name, rdtype, "nxdomain", 0, name)  # 4.3 and 4.8: such a name matches nothing
         answer = await self.lookup(name, rdtype)
         if isinstance(answer, Unknown):
-            raise _Temporary(str(answer))
+            raise _Temporary(answer)
         if isinstance(answer, NotFound):
             self.count_void(answer)
         return answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gateway.domains.checks.spf.record import Mechanism, Record, SpfSyntaxError, is_spf, parse, terms_of
+from gateway.domains.checks.spf.record import MAX_RECORD, Mechanism, Record, SpfSyntaxError, is_spf, parse, terms_of
 
 DEFAULT_ALL = "~all"
 
@@ -41,20 +41,21 @@ def merged_record(existing: Iterable[str], ours: Sequence[str]) -> str:
 
 def _records(existing: Iterable[str]) -> list[str]:
     """SPF records, also such as are spoilt by white space or quotes around them."""
-    trimmed = [value.strip().strip('"').strip() for value in existing]
+    trimmed = [value.strip().strip('"').strip() for value in existing if len(value) <= MAX_RECORD]
     return sorted(value for value in trimmed if is_spf(value))  # the DNS has no order, and an offer must not change
 
 
 def _read(value: str) -> Record:
     """The record, without the terms that are wrong."""
-    good: list[str] = []
+    good: dict[str, str] = {}
     for term in terms_of(value):
         try:
-            parse(" ".join(["v=spf1", *good, term]))
+            read = parse(f"v=spf1 {term}")
         except SpfSyntaxError:
             continue
-        good.append(term)
-    return parse(" ".join(["v=spf1", *good]))
+        once = "redirect" if read.redirect else "exp" if read.exp else term
+        good.setdefault(once, term)
+    return parse(" ".join(["v=spf1", *good.values()]))
 
 
 def _stays(mechanism: Mechanism) -> bool:

@@ -14,6 +14,10 @@ Network: TypeAlias = IPv4Network | IPv6Network
 
 VERSION = "v=spf1"
 
+# Far above what anybody needs (RFC 7208 3.4 advises 450 octets for all): a stranger chooses what we have to read.
+MAX_RECORD = 16_384
+MAX_TERM = 1024
+
 # Terms that cause DNS queries (4.6.4); `redirect` is counted beside them.
 COUNTED: frozenset[str] = frozenset({"include", "a", "mx", "ptr", "exists"})
 
@@ -89,7 +93,9 @@ def parse(value: str) -> Record:
     mechanisms: list[Mechanism] = []
     modifiers: dict[str, str] = {}
     unknown: list[str] = []
+    _demand(len(value) <= MAX_RECORD, value[:40], f"the record is longer than {MAX_RECORD} characters")
     for term in terms_of(value):
+        _demand(len(term) <= MAX_TERM, term[:40], f"the term is longer than {MAX_TERM} characters")
         directive = _DIRECTIVE.match(term)
         if directive is not None:
             mechanisms.append(_mechanism(term, directive))
