@@ -1,1 +1,1 @@
-"""Domains: who proved which in DNS, what its DNS must say, and what it says now."""
+"""Domains that their owners prove in DNS: who may claim one, what its state is, and what becomes of it."""

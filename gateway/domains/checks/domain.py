@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.domains.checks import caa, dane, dkim, dmarc, dnssec, mta_sts, mx, ownership, ptr, srv, tls_rpt
@@ -14,6 +14,7 @@ from gateway.domains.checks.spf import check as spf
 from gateway.domains.checks.srv import Service
 from gateway.domains.probing import Probe, Probing
 
+REQUIRED = (ownership.CHECK, mx.CHECK)
 CHECK_SECONDS = 30.0  # of one check, look-ups and fetching together
 
 
@@ -55,10 +56,12 @@ async def check_domain(
             await asyncio.gather(*advice, return_exceptions=True)
 
 
-async def check_required(domain: str, expected: Expected, probing: Probing) -> tuple[Result, ...]:
-    """Ownership and MX alone: what the state of a domain rests on, at a fraction of the queries."""
+async def check_required(
+    domain: str, expected: Expected, probing: Probing, kinds: Collection[str] = REQUIRED
+) -> tuple[Result, ...]:
+    """Those of ownership and MX that are due: what the state of a domain rests on, at a fraction of the queries."""
     async with probing.open() as probe:
-        return tuple(await asyncio.gather(*_required(domain, expected, probe)))
+        return tuple(await asyncio.gather(*_required(domain, expected, probe, kinds)))
 
 
 async def check_gateway(name: str, addresses: Sequence[str], probing: Probing) -> tuple[Result, ...]:
@@ -70,13 +73,17 @@ async def check_gateway(name: str, addresses: Sequence[str], probing: Probing) -
         )
 
 
-def _required(domain: str, expected: Expected, probe: Probe) -> list[Awaitable[Result]]:
+def _required(
+    domain: str, expected: Expected, probe: Probe, kinds: Collection[str] = REQUIRED
+) -> list[Awaitable[Result]]:
     claim = expected.claim
-    mail = mx.check_mx(domain, expected.mx_hosts, expected.addresses, probe, registrable=claim.registrable)
-    return [
-        _bounded(ownership.CHECK, ownership.check_ownership(domain, claim, probe), required=True),
-        _bounded(mx.CHECK, mail, required=True),
-    ]
+    checks: list[Awaitable[Result]] = []
+    if ownership.CHECK in kinds:
+        checks.append(_bounded(ownership.CHECK, ownership.check_ownership(domain, claim, probe), required=True))
+    if mx.CHECK in kinds:
+        mail = mx.check_mx(domain, expected.mx_hosts, expected.addresses, probe, registrable=claim.registrable)
+        checks.append(_bounded(mx.CHECK, mail, required=True))
+    return checks
 
 
 def _advice(

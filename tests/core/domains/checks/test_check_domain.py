@@ -111,6 +111,14 @@ async def test_the_required_checks_can_be_had_alone() -> None:
     assert [(result.check, result.reason) for result in results] == [("ownership", "token_missing"), ("mx", "ok")]
 
 
+@pytest.mark.parametrize(("kind", "unasked"), [("ownership", "MX"), ("mx", "TXT")])
+async def test_only_what_is_due_is_asked_for(kind: str, unasked: str) -> None:
+    async with DnsServer(RECORDS) as server:
+        results = await check_required(DOMAIN, EXPECTED, probing(server), [kind])
+    assert [(result.check, result.status) for result in results] == [(kind, "pass")]
+    assert server.count(rdtype=unasked) == 0
+
+
 async def test_a_domain_that_is_gone_says_so_twice() -> None:
     async with DnsServer([]) as server:
         results = await check_required(DOMAIN, EXPECTED, probing(server))
