@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gateway.domains.checks import caa, dane, dkim, dmarc, dnssec, mta_sts, mx, ownership, ptr, srv, tls_rpt
+from gateway.domains.checks import caa, dane, dkim, dmarc, dnssec, host, mta_sts, mx, ownership, ptr, srv, tls_rpt
 from gateway.domains.checks.mta_sts import StsBefore, StsFetching
 from gateway.domains.checks.ownership import Claim
 from gateway.domains.checks.result import Result
@@ -65,12 +65,12 @@ async def check_required(
 
 
 async def check_gateway(name: str, addresses: Sequence[str], probing: Probing) -> tuple[Result, ...]:
-    """For the operator: the reverse name of every address that mail leaves from; `name` is the greeting's."""
+    """For the operator: the gateway's own name, and the reverse name of every address that mail leaves from."""
     async with probing.open() as probe:
         probe.required_done()
-        return tuple(
-            await asyncio.gather(*(_bounded(ptr.CHECK, ptr.check_ptr(each, name, probe)) for each in addresses))
-        )
+        checks = [_bounded(host.CHECK, host.check_own_name(name, addresses, probe))]
+        checks += [_bounded(ptr.CHECK, ptr.check_ptr(each, name, probe)) for each in addresses]
+        return tuple(await asyncio.gather(*checks))
 
 
 def _required(

@@ -39,7 +39,7 @@ Reason: TypeAlias = Literal[
     "dane_servfail",
     # the rest
     "ptr_missing", "ptr_unconfirmed", "ptr_differs", "srv_missing", "srv_wrong", "caa_blocks", "dnssec_unsigned",
-    "dnssec_bogus", "dnssec_not_judged",
+    "dnssec_bogus", "dnssec_not_judged", "host_missing", "host_spf_missing", "host_spf_fails", "host_one_kind",
 ]  # fmt: skip
 
 ALL_REASONS: tuple[Reason, ...] = get_args(Reason)

@@ -23,6 +23,7 @@ SENTENCES = {
     "ok:tls_rpt": "Senders know where to report failed encryption.",
     "ok:dane": "The record fits the key of {host}, and both zones are signed.",
     "ok:ptr": "The name leads back to {address} and is the one that the gateway greets with.",
+    "ok:host": "The gateway's name has addresses of both kinds and may send.",
     "ok:srv": "Mail programs find the service.",
     "ok:caa": "{ca} may issue a certificate for {name}.",
     "ok:dnssec": "The zone is signed and valid.",
@@ -387,6 +388,19 @@ SENTENCES = {
         "The reverse name of {address} is {found}, and the gateway greets with {helo}. Most receivers take it; better "
         "let the provider set the PTR to {helo}."
     ),
+    "host_missing": (
+        "The gateway greets with {name}, and that name has no address. Enter A and AAAA records for it, or greet with "
+        "another name (server.hostname)."
+    ),
+    "host_spf_missing": (
+        "{name} has no SPF record. Bounces have no other sender than this name, so some receivers doubt them. Enter a "
+        "TXT record at {name}: {record}"
+    ),
+    "host_spf_fails": (
+        "The SPF record of {name} does not let {address} send ({detail}), so bounces are refused. Replace it with: "
+        "{record}"
+    ),
+    "host_one_kind": "{name} has addresses of one kind only ({found}); with IPv4 and IPv6 everybody reaches it.",
     "srv_missing": "Mail programs do not find the service by themselves. Enter an SRV record {label}: {record}",
     "srv_wrong": "The SRV record leads elsewhere: {found}. Replace it with {record}",
     "caa_blocks": (

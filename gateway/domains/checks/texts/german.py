@@ -25,6 +25,7 @@ SENTENCES = {
     "ok:tls_rpt": "Absender wissen, wohin sie gescheiterte Verschlüsselung melden.",
     "ok:dane": "Der Eintrag passt zum Schlüssel von {host}, und beide Zonen sind signiert.",
     "ok:ptr": "Der Name führt zu {address} zurück, und mit ihm meldet sich das Gateway.",
+    "ok:host": "Der Name des Gateways hat Adressen beider Arten und darf senden.",
     "ok:srv": "Mailprogramme finden den Dienst.",
     "ok:caa": "{ca} darf ein Zertifikat für {name} ausstellen.",
     "ok:dnssec": "Die Zone ist signiert und gültig.",
@@ -436,6 +437,19 @@ SENTENCES = {
         "Der umgekehrte Name von {address} ist {found}, das Gateway meldet sich mit {helo}. Die meisten Empfänger "
         "nehmen das hin; besser setzt der Anbieter den PTR auf {helo}."
     ),
+    "host_missing": (
+        "Das Gateway meldet sich mit {name}, und dieser Name hat keine Adresse. Legen Sie A- und AAAA-Einträge für "
+        "ihn an, oder melden Sie sich mit einem anderen Namen (server.hostname)."
+    ),
+    "host_spf_missing": (
+        "{name} hat keinen SPF-Eintrag. Unzustellbarkeitsmeldungen haben keinen anderen Absender als diesen Namen, "
+        "darum misstrauen ihnen manche Empfänger. Legen Sie bei {name} einen TXT-Eintrag an: {record}"
+    ),
+    "host_spf_fails": (
+        "Der SPF-Eintrag von {name} lässt {address} nicht senden ({detail}), darum werden Unzustellbarkeitsmeldungen "
+        "abgelehnt. Ersetzen Sie ihn durch: {record}"
+    ),
+    "host_one_kind": ("{name} hat nur Adressen einer Art ({found}); mit IPv4 und IPv6 erreicht ihn jeder."),
     "srv_missing": (
         "Mailprogramme finden den Dienst nicht von selbst. Legen Sie einen SRV-Eintrag an, Name {label}: {record}"
     ),

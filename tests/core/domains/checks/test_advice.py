@@ -12,6 +12,7 @@ from gateway.domains.checks.dkim import SigningKey, check_dkim, published_keys
 from gateway.domains.checks.dmarc import check_dmarc
 from gateway.domains.checks.dmarc_policy import dmarc_policy, walk
 from gateway.domains.checks.dnssec import check_dnssec
+from gateway.domains.checks.host import check_own_name
 from gateway.domains.checks.result import Result
 from gateway.domains.checks.spf.check import check_spf
 from gateway.domains.checks.srv import Service, check_srv
@@ -293,3 +294,25 @@ async def test_without_a_name_for_spf_the_mail_hosts_themselves_are_looked_for()
     refused = await run(check, [txt(DOMAIN, "v=spf1 ip4:192.0.2.99 -all"), host])
     assert refused.reason == "spf_gateway_not_allowed"
     assert refused.facts["merged"] == "v=spf1 a:mx1.gateway.test ip4:192.0.2.99 -all"
+
+
+@pytest.mark.parametrize(
+    ("spf", "addresses", "status", "reason"),
+    [
+        ("v=spf1 a -all", ["192.0.2.10", "2001:db8::10"], "pass", "ok"),
+        ("v=spf1 ip4:192.0.2.10 -all", ["192.0.2.10"], "warn", "host_one_kind"),
+        ("v=spf1 ip4:192.0.2.99 -all", ["192.0.2.10"], "fail", "host_spf_fails"),
+        ("hello", ["192.0.2.10"], "warn", "host_spf_missing"),
+        ("v=spf1 a -all", [], "fail", "host_missing"),
+    ],
+)
+async def test_the_gateways_own_name(spf: str, addresses: list[str], status: str, reason: str) -> None:
+    async def check(probe: Probe) -> Result:
+        return await check_own_name("mx1.gateway.test", addresses, probe)
+
+    records: list[Record] = [txt("mx1.gateway.test", spf)]
+    records += [("mx1.gateway.test", "AAAA" if ":" in each else "A", each, 300) for each in addresses]
+    result = await run(check, records)
+    assert (result.status, result.reason) == (status, reason)
+    unknown = await run(check, records, {"mx1.gateway.test/AAAA": "SERVFAIL"})
+    assert unknown.status == "temp"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Mapping
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,7 @@ from gateway.testing.clock import START
 from gateway.testing.dns_server import DnsServer, Record
 from tests.core.domains.checks.healthy import CLAIM, DKIM, DOMAIN, EXPECTED, KEY, LABEL, RECORDS, probing, without
 
+PAGE = Path(__file__).parents[4] / "docs/admin/domains/checks.md"
 TABLES: dict[Language, Mapping[str, str]] = {"en": english.SENTENCES, "de": german.SENTENCES}
 
 
@@ -40,6 +42,11 @@ def test_both_languages_have_the_same_sentences_with_the_same_facts() -> None:
     assert set(english.SENTENCES) == set(german.SENTENCES)
     for key, text in english.SENTENCES.items():
         assert fields(text) == fields(german.SENTENCES[key]), key
+
+
+def test_the_page_for_administrators_knows_every_reason() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert [reason for reason in ALL_REASONS if not reason.startswith("dns_") and f"`{reason}`" not in page] == []
 
 
 async def misplaced(probe: Probe) -> Result:
