@@ -33,7 +33,7 @@ from gateway.dns.answers import (
     trouble_of,
 )
 from gateway.dns.cache import AnswerCache, Key
-from gateway.dns.transport import ExchangeError, Nameserver, Response, exchange, system_nameservers
+from gateway.dns.transport import ExchangeError, Nameserver, Response, exchange, exchange_over_tcp, system_nameservers
 from gateway.dns.trouble import TroubleMeter
 
 UDP_PAYLOAD = 1232  # fits every path unfragmented; a larger answer comes over TCP
@@ -88,7 +88,7 @@ class Resolver:
     times in turn, `try_seconds` each, everything for one name and type within `lookup_seconds` (aliases and the
     wait for one of `max_parallel` places included). `clock` gives monotonic seconds for the age of answers;
     the time-outs on the wire are always real time. `queries` bounds what leaves for the wire, retries included, where a
-    stranger chooses whom to ask.
+    stranger chooses whom to ask. `tcp_only` is for answers that nobody shall forge.
     """
 
     def __init__(
@@ -102,6 +102,7 @@ class Resolver:
         max_entries: int = 50_000,
         clock: Callable[[], float] = time.monotonic,
         queries: Budget | None = None,
+        tcp_only: bool = False,
     ) -> None:
         servers = tuple(Nameserver.parse(server) if isinstance(server, str) else server for server in nameservers)
         self.nameservers = servers or system_nameservers()
@@ -112,6 +113,7 @@ class Resolver:
         self._lookup_seconds = lookup_seconds
         self._clock = clock
         self._queries = queries
+        self._tcp_only = tcp_only
         self._cache = AnswerCache(clock, max_entries=max_entries)
         self._meter = TroubleMeter(clock)
         self._slots = asyncio.Semaphore(max_parallel)
@@ -243,7 +245,8 @@ class Resolver:
                 query = dns.message.make_query(name, rdtype, use_edns=edns, payload=UDP_PAYLOAD)
                 query.flags |= dns.flags.AD  # asks for the AD bit without the signatures (RFC 6840 5.7)
                 try:
-                    response = await exchange(query, server, self._try_seconds)
+                    ask = exchange_over_tcp if self._tcp_only else exchange
+                    response = await ask(query, server, self._try_seconds)
                 except ExchangeError as error:
                     self.counts[error.trouble.value] += 1
                     self._down_until[server] = self._clock() + DOWN_SECONDS
@@ -267,7 +270,7 @@ class Resolver:
 
     def _note(self, response: Response, server: Nameserver, trail: _Trail) -> None:
         self.counts["tcp"] += response.over_tcp
-        if response.over_tcp and self._queries is not None:
+        if response.over_tcp and not self._tcp_only and self._queries is not None:
             self._queries.spend()  # the same question went out a second time
         trail.octets += response.octets
         trail.servers.append(server)

@@ -18,7 +18,7 @@ from dns.rdtypes.IN.A import A
 from dns.rdtypes.IN.AAAA import AAAA
 
 from gateway.config.models import DnsConfig
-from gateway.dns.answers import Answer, Found, NotFound, Unknown, name_text
+from gateway.dns.answers import Answer, Found, NotFound, Trouble, Unknown, name_text
 from gateway.dns.mail_domain import unresolvable
 from gateway.dns.public_address import Network, is_usable
 from gateway.dns.resolver import Budget, Resolver
@@ -30,6 +30,8 @@ MAX_CUTS = 4  # how far up from the domain the zone is looked for
 ADVICE_RESERVE = 18  # queries that advice leaves for the checks that gate mail
 
 Servers = tuple[Nameserver, ...]
+
+_NO_TCP = frozenset({Trouble.TIMEOUT, Trouble.UNREACHABLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class Probe:
         self.advice: Budget = _Advice(self.wire)
         self.resolver = self._resolver(probing.nameservers)
         self.second = self._resolver(probing.second_nameservers) if probing.second_nameservers else None
-        self._authorities: dict[Nameserver, Resolver] = {}
+        self._authorities: dict[Nameserver, tuple[Resolver, Resolver]] = {}
         self._zones: dict[str, asyncio.Task[Zone]] = {}
 
     @property
@@ -128,7 +130,8 @@ class Probe:
             task.cancel()
         await asyncio.gather(*self._zones.values(), return_exceptions=True)
         async with AsyncExitStack() as stack:
-            for resolver in (self.resolver, self.second, *self._authorities.values()):
+            of_zone = [resolver for pair in self._authorities.values() for resolver in pair]
+            for resolver in (self.resolver, self.second, *of_zone):
                 if resolver is not None:
                     stack.push_async_callback(resolver.close)
 
@@ -141,15 +144,28 @@ class Probe:
         return await asyncio.shield(task)
 
     async def ask_authority(self, server: Nameserver, name: str, rdtype: str, budget: Budget) -> Answer:
-        """The answer of one server of the zone. It is never `authenticated`: such a server proves nothing itself."""
-        resolver = self._authorities.get(server)
-        if resolver is None:
-            resolver = self._authorities[server] = self._resolver((server,))
-        return await resolver.lookup(name, rdtype, budget=budget)
+        """The answer of one server of the zone, over TCP, and over UDP only where there is no TCP.
 
-    def _resolver(self, servers: Iterable[str | Nameserver]) -> Resolver:
-        timing = (self.probing.try_seconds, self.probing.lookup_seconds)
-        return Resolver(servers, try_seconds=timing[0], lookup_seconds=timing[1], queries=self.wire)
+        A forged datagram could show a key that is not there; there is no validation on this way.
+        """
+        if server not in self._authorities:
+            over_tcp = self._resolver((server,), tries=1, tcp_only=True)
+            self._authorities[server] = (over_tcp, self._resolver((server,), tries=1))
+        over_tcp, over_udp = self._authorities[server]
+        answer = await over_tcp.lookup(name, rdtype, budget=budget)
+        if isinstance(answer, Unknown) and answer.reason in _NO_TCP:
+            answer = await over_udp.lookup(name, rdtype, budget=budget)
+        return answer
+
+    def _resolver(self, servers: Iterable[str | Nameserver], *, tries: int = 2, tcp_only: bool = False) -> Resolver:
+        return Resolver(
+            servers,
+            tries=tries,
+            try_seconds=self.probing.try_seconds,
+            lookup_seconds=self.probing.lookup_seconds,
+            queries=self.wire,
+            tcp_only=tcp_only,
+        )
 
     async def _find_zone(self, domain: str) -> Zone:
         """Walk up from `domain` to the first name with NS records; a top-level name is nobody's zone here."""

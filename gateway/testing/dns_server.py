@@ -137,6 +137,13 @@ class DnsServer:
         if self._tcp is not None:
             await self._tcp.wait_closed()
 
+    async def stop_tcp(self) -> None:
+        """From now on answer over UDP alone, like a server behind a careless packet filter."""
+        if self._tcp is not None:
+            self._tcp.close()
+            await self._tcp.wait_closed()
+            self._tcp = None
+
     def receive_udp(self, wire: bytes, peer: tuple[str | Any, int]) -> None:
         self._spawn(self._reply_udp(wire, peer))
 

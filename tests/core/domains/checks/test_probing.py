@@ -82,6 +82,21 @@ async def test_zones_of_private_installations_are_asked_where_the_setting_says()
         assert own.count(f"{LABEL}.{DOMAIN}", "TXT") == 1
 
 
+async def test_servers_of_a_zone_are_asked_where_nobody_can_forge_and_else_over_udp() -> None:
+    async with (
+        DnsServer(RECORDS) as resolver,
+        DnsServer(RECORDS, recursive=False) as both,
+        DnsServer(RECORDS, recursive=False) as no_tcp,
+    ):
+        await no_tcp.stop_tcp()
+        listed = probing(resolver, authorities={DOMAIN: [both.address, no_tcp.address]})
+        async with listed.open() as probe:
+            views = await Look("ownership", probe).ask_all(DOMAIN, f"{LABEL}.{DOMAIN}", "TXT")
+    assert len(views.authorities) == 2
+    assert (both.count(transport="tcp"), both.count(transport="udp")) == (1, 0)
+    assert (no_tcp.count(transport="tcp"), no_tcp.count(transport="udp")) == (0, 1)
+
+
 async def test_the_zone_above_a_name_is_found() -> None:
     async with DnsServer([*RECORDS, *NAME_SERVERS]) as server, probing(server).open() as probe:
         zone = await probe.zone(f"a.b.{DOMAIN}")
