@@ -34,7 +34,7 @@ from gateway.config.problems import (
     check_quoted_domains,
     contradictions,
 )
-from gateway.config.section import FilePath, Networks, Section
+from gateway.config.section import DnsServers, FilePath, Networks, Section
 from gateway.mail.address import AddressError, normalise_domain
 
 WEB = "web"
@@ -163,8 +163,15 @@ class AuditConfig(Section):
 class DnsConfig(Section):
     """DNS look-ups."""
 
-    nameservers: list[str] = Field([], description='resolvers as "address" or "address:port"; empty: the system\'s')
+    nameservers: DnsServers = Field([], description='resolvers as "address" or "address:port"; empty: the system\'s')
     treat_as_public: Networks = Field([], description="networks to be taken for public in tests")
+    second_nameservers: DnsServers = Field(
+        [], description="resolvers outside that must agree before a domain's ownership passes; empty: not asked"
+    )
+    authorities: dict[str, DnsServers] = Field(
+        {}, description="zones of a private installation, and the servers to ask instead of those that NS names"
+    )
+    never_ask: Networks = Field([], description="own networks to which no claimed domain may make the gateway send")
 
 
 class LogConfig(Section):

@@ -85,6 +85,29 @@ def check_networks(networks: list[str]) -> list[str]:
     return networks
 
 
+def check_dns_servers(servers: list[str]) -> list[str]:
+    """`servers` as they are. Raises `SettingsError` for every text that is no IP address with or without a port."""
+    problems: list[Problem] = []
+    for index, server in enumerate(servers):
+        host, port = server, "53"
+        if server.startswith("[") and "]" in server:
+            host, _, rest = server[1:].partition("]")
+            port = rest.removeprefix(":") if rest else port
+        elif server.count(":") == 1:
+            host, _, port = server.partition(":")
+        try:
+            ipaddress.ip_address(host)
+            good = port.isascii() and port.isdecimal() and 0 < int(port) < 65_536
+        except ValueError:
+            good = False
+        if not good:
+            expected = 'an IP address with or without a port, for example "127.0.0.1:53"'
+            problems.append(Problem((index,), f"found {server!r}; expected {expected}"))
+    if problems:
+        raise SettingsError(problems)
+    return servers
+
+
 def check_local_parts(mailboxes: list[str]) -> list[str]:
     """`mailboxes` as they are. Raises `SettingsError` for all that are neither `*` nor the part before the @."""
     problems: list[Problem] = []

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from gateway.config.problems import check_networks
+from gateway.config.problems import check_dns_servers, check_networks
 
 
 class Section(BaseModel):
@@ -20,3 +20,4 @@ class Section(BaseModel):
 
 FilePath = Annotated[Path, Field(strict=False)]
 Networks = Annotated[list[str], AfterValidator(check_networks)]
+DnsServers = Annotated[list[str], AfterValidator(check_dns_servers)]

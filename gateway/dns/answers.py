@@ -51,7 +51,8 @@ class Found:
     """The records of (`name`, `rdtype`). `ttl` in seconds is the smallest of the alias chain, as the server gave it.
 
     `aliases` are the names passed on the way to `canonical`. `authenticated` is the AD bit, believed only from a
-    resolver on loopback. `stale` answers have expired: they may support an acceptance and nothing else.
+    resolver on loopback. `stale` answers have expired: they may support an acceptance and nothing else. `ede` are the
+    codes of the extended errors that came along (RFC 8914).
     """
 
     name: str
@@ -63,6 +64,7 @@ class Found:
     authenticated: bool = False
     server: str = ""
     stale: bool = False
+    ede: tuple[int, ...] = ()
 
     def of(self, kind: type[_R]) -> tuple[_R, ...]:
         """The records of one dnspython class, typed: `found.of(dns.rdtypes.ANY.MX.MX)`."""
@@ -89,6 +91,7 @@ class NotFound:
     aliases: tuple[str, ...] = ()
     authenticated: bool = False
     server: str = ""
+    ede: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         what = "no such name (NXDOMAIN)" if self.reason == "nxdomain" else "no such record (NODATA)"
@@ -98,12 +101,15 @@ class NotFound:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nothing was learnt. `detail` says in plain words what was tried and what came back."""
+    """Nothing was learnt. `detail` says in plain words what was tried and what came back; `rcode` is the last one."""
 
     name: str
     rdtype: str
     reason: Trouble
     detail: str = ""
+    rcode: str = ""
+    server: str = ""
+    ede: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         return cut(f"{self.name} {self.rdtype}: {self.detail or self.reason.value}")
@@ -158,12 +164,17 @@ def trouble_of(response: dns.message.Message) -> tuple[Trouble, str]:
     """Reason and words for a response whose code is neither NOERROR nor NXDOMAIN."""
     rcode = response.rcode()
     text = dns.rcode.to_text(rcode)
-    codes = [option.code for option in response.options if isinstance(option, dns.edns.EDEOption)]
+    codes = extended_errors(response)
     if codes:
         text += " (" + ", ".join(_ede_name(code) for code in codes) + ")"
     if rcode == dns.rcode.SERVFAIL:
         return (Trouble.BOGUS if any(code in _BOGUS for code in codes) else Trouble.SERVFAIL), text
     return (Trouble.REFUSED if rcode == dns.rcode.REFUSED else Trouble.RCODE), text
+
+
+def extended_errors(response: dns.message.Message) -> tuple[int, ...]:
+    """The codes of the extended DNS errors in a response (RFC 8914)."""
+    return tuple(int(option.code) for option in response.options if isinstance(option, dns.edns.EDEOption))
 
 
 def name_text(name: dns.name.Name) -> str:

@@ -27,12 +27,13 @@ from gateway.dns.answers import (
     Trouble,
     Unknown,
     cut,
+    extended_errors,
     name_text,
     read_response,
     trouble_of,
 )
 from gateway.dns.cache import AnswerCache, Key
-from gateway.dns.transport import ExchangeError, Nameserver, Response, exchange, system_nameservers
+from gateway.dns.transport import ExchangeError, Nameserver, Response, exchange, exchange_over_tcp, system_nameservers
 from gateway.dns.trouble import TroubleMeter
 
 UDP_PAYLOAD = 1232  # fits every path unfragmented; a larger answer comes over TCP
@@ -69,11 +70,15 @@ class _Trail:
     octets: int = 0
     servers: list[Nameserver] = field(default_factory=list)
     authenticated: bool = True
+    rcode: str = ""
+    ede: tuple[int, ...] = ()
+    last: Nameserver | None = None
 
     def unknown(self, key: Key, trouble: Trouble, words: str = "") -> Unknown:
         """The last problem is the reason; each is told once."""
         told = list(dict.fromkeys([text for _, text in self.problems] + ([words] if words else [])))
-        return Unknown(*key, trouble, cut("; ".join(told)))
+        server = "" if self.last is None else str(self.last)
+        return Unknown(*key, trouble, cut("; ".join(told)), self.rcode, server, self.ede)
 
 
 class Resolver:
@@ -82,7 +87,8 @@ class Resolver:
     `nameservers` are texts like `127.0.0.1:53`; without any, those of /etc/resolv.conf. Each server is tried `tries`
     times in turn, `try_seconds` each, everything for one name and type within `lookup_seconds` (aliases and the
     wait for one of `max_parallel` places included). `clock` gives monotonic seconds for the age of answers;
-    the time-outs on the wire are always real time.
+    the time-outs on the wire are always real time. `queries` bounds what leaves for the wire, retries included, where a
+    stranger chooses whom to ask. `tcp_only` is for answers that nobody shall forge.
     """
 
     def __init__(
@@ -95,6 +101,8 @@ class Resolver:
         max_parallel: int = 200,
         max_entries: int = 50_000,
         clock: Callable[[], float] = time.monotonic,
+        queries: Budget | None = None,
+        tcp_only: bool = False,
     ) -> None:
         servers = tuple(Nameserver.parse(server) if isinstance(server, str) else server for server in nameservers)
         self.nameservers = servers or system_nameservers()
@@ -104,6 +112,8 @@ class Resolver:
         self._try_seconds = try_seconds
         self._lookup_seconds = lookup_seconds
         self._clock = clock
+        self._queries = queries
+        self._tcp_only = tcp_only
         self._cache = AnswerCache(clock, max_entries=max_entries)
         self._meter = TroubleMeter(clock)
         self._slots = asyncio.Semaphore(max_parallel)
@@ -228,10 +238,15 @@ class Resolver:
         edns: int | bool = 0
         for _ in range(self._tries):
             for server in self._order():
+                if self._queries is not None and not self._queries.spend():
+                    trail.problems.append((Trouble.BUDGET, "this check has sent as many queries as it may"))
+                    return None
+                trail.last = server
                 query = dns.message.make_query(name, rdtype, use_edns=edns, payload=UDP_PAYLOAD)
                 query.flags |= dns.flags.AD  # asks for the AD bit without the signatures (RFC 6840 5.7)
                 try:
-                    response = await exchange(query, server, self._try_seconds)
+                    ask = exchange_over_tcp if self._tcp_only else exchange
+                    response = await ask(query, server, self._try_seconds)
                 except ExchangeError as error:
                     self.counts[error.trouble.value] += 1
                     self._down_until[server] = self._clock() + DOWN_SECONDS
@@ -239,7 +254,8 @@ class Resolver:
                     continue
                 self._down_until.pop(server, None)
                 rcode = response.message.rcode()
-                self.counts[dns.rcode.to_text(rcode)] += 1
+                trail.rcode, trail.ede = dns.rcode.to_text(rcode), extended_errors(response.message)
+                self.counts[trail.rcode] += 1
                 if rcode in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
                     self._note(response, server, trail)
                     return response.message
@@ -254,6 +270,8 @@ class Resolver:
 
     def _note(self, response: Response, server: Nameserver, trail: _Trail) -> None:
         self.counts["tcp"] += response.over_tcp
+        if response.over_tcp and not self._tcp_only and self._queries is not None:
+            self._queries.spend()  # the same question went out a second time
         trail.octets += response.octets
         trail.servers.append(server)
         # Anyone on the path could have set the bit: it is believed only when there is no path (RFC 6840 5.8).
@@ -272,10 +290,10 @@ def _answer(key: Key, end: ChainEnd, aliases: list[dns.name.Name], ttl: int, tra
     passed = tuple(name_text(alias) for alias in aliases)
     server = str(trail.servers[-1])
     if end.kind == "records":
-        return Found(*key, end.records, ttl, canonical, passed, trail.authenticated, server)
+        return Found(*key, end.records, ttl, canonical, passed, trail.authenticated, server, ede=trail.ede)
     reason = end.kind
     assert reason in ("nxdomain", "nodata")
-    return NotFound(*key, reason, ttl, canonical, passed, trail.authenticated, server)
+    return NotFound(*key, reason, ttl, canonical, passed, trail.authenticated, server, trail.ede)
 
 
 def _key(name: str | dns.name.Name, rdtype: str) -> Key:

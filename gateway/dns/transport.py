@@ -110,11 +110,14 @@ async def exchange(query: dns.message.Message, server: Nameserver, try_seconds: 
         raise ExchangeError(Trouble.TIMEOUT, f"{server} did not answer within {try_seconds:g} s") from None
     except OSError as error:
         raise ExchangeError(Trouble.UNREACHABLE, f"{server} is not reachable: {_os_words(error)}") from None
-    if response is not None:
-        return response
+    return response if response is not None else await exchange_over_tcp(query, server, try_seconds)
+
+
+async def exchange_over_tcp(query: dns.message.Message, server: Nameserver, try_seconds: float) -> Response:
+    """Ask over TCP alone, where only who is on the path could answer for the server. Raises `ExchangeError`."""
     try:
         async with asyncio.timeout(try_seconds):
-            return await _ask_tcp(query, wire, server)
+            return await _ask_tcp(query, query.to_wire(), server)
     except TimeoutError:
         raise ExchangeError(Trouble.TIMEOUT, f"{server} did not answer over TCP within {try_seconds:g} s") from None
     except (OSError, EOFError) as error:

@@ -321,6 +321,8 @@ class Writer:
             if outcome_unknown(error):
                 raise _UnreachableError(CommitUnknown(str(failure))) from error
             return failure
+        except Exception as error:  # a driver's own, or a listener's: nobody knows whether the commit stands
+            raise _UnreachableError(CommitUnknown(str(self._lost(error)))) from error
         self._commits += 1
         self._commit_seconds += time.monotonic() - began
         self._units += len(lazy) + len(waiting)

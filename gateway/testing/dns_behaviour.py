@@ -7,6 +7,7 @@
     DROP:n         no answer to the first n queries, then OK
     DELAY:seconds  OK, but later
     TRUNCATE       TC over UDP, OK over TCP
+    BOGUS          SERVFAIL with the extended error "DNSSEC bogus", as from a validating resolver
     AD             OK with the AD bit, as from a validating resolver
     LAME           a referral to other servers
     GARBAGE        octets that are no DNS message
@@ -27,7 +28,9 @@ import dns.rcode
 
 Behaviour: TypeAlias = str | Sequence[str]
 
-Kind: TypeAlias = Literal["ok", "silence", "truncate", "authenticated", "lame", "garbage", "forgery", "nodata", "rcode"]
+Kind: TypeAlias = Literal[
+    "ok", "silence", "truncate", "authenticated", "lame", "garbage", "forgery", "nodata", "rcode", "bogus"
+]
 
 _WORDS: dict[str, Kind] = {
     "OK": "ok",
@@ -37,6 +40,7 @@ _WORDS: dict[str, Kind] = {
     "LAME": "lame",
     "GARBAGE": "garbage",
     "FORGERY": "forgery",
+    "BOGUS": "bogus",
     "NODATA": "nodata",
 }
 

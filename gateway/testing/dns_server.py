@@ -16,6 +16,7 @@ from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+import dns.edns
 import dns.exception
 import dns.flags
 import dns.message
@@ -136,6 +137,13 @@ class DnsServer:
         if self._tcp is not None:
             await self._tcp.wait_closed()
 
+    async def stop_tcp(self) -> None:
+        """From now on answer over UDP alone, like a server behind a careless packet filter."""
+        if self._tcp is not None:
+            self._tcp.close()
+            await self._tcp.wait_closed()
+            self._tcp = None
+
     def receive_udp(self, wire: bytes, peer: tuple[str | Any, int]) -> None:
         self._spawn(self._reply_udp(wire, peer))
 
@@ -207,6 +215,9 @@ class DnsServer:
             response.set_rcode(action.rcode)
             if action.rcode == dns.rcode.NXDOMAIN:
                 response.authority.append(self._zone.soa(question.name))
+        elif action.kind == "bogus":
+            response.set_rcode(dns.rcode.SERVFAIL)
+            response.use_edns(0, options=[dns.edns.EDEOption(dns.edns.EDECode.DNSSEC_BOGUS)])
         elif action.kind == "forgery":
             response.id ^= 1
             response.set_rcode(dns.rcode.NXDOMAIN)

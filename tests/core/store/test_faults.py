@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, event, select
 from sqlalchemy.exc import OperationalError
 
-from gateway.errors import StoreUnavailable
+from gateway.errors import CommitUnknown, StoreUnavailable
 from gateway.store.engine import FileLock, open_engine, parse_url, writer_lock
 from gateway.store.reader import Reader
 from gateway.store.writer import Write, Writer
@@ -126,6 +126,20 @@ async def test_s8_a_commit_whose_fsync_failed_is_not_tried_again(
     assert await writer.write([add("c")]) == [None]
     assert database.notes() == ["c"]
     assert database.connections == 2
+
+
+async def test_a_commit_that_fails_with_nobodys_error_leaves_a_writer_that_writes(
+    database: Database, writer: Writer
+) -> None:
+    def fail(_: Connection) -> None:
+        raise RuntimeError("in the midst of COMMIT")
+
+    await writer.write([add("before")])
+    event.listen(writer._engine, "commit", fail, once=True)
+    with pytest.raises(CommitUnknown, match="in the midst of COMMIT"):
+        await writer.write([add("perhaps")])
+    assert await writer.write([add("after")]) == [None]
+    assert {"before", "after"} <= set(database.notes()) <= {"before", "after", "perhaps"}
 
 
 async def test_s16_a_damaged_file_is_an_outage_for_writers_and_readers(database: Database, writer: Writer) -> None:

@@ -1,0 +1,1 @@
+"""Checks of domains with a real validating resolver."""
