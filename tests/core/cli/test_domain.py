@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.testing.dns_server import DnsServer
+from gateway.testing.dns_zone import Record
+from gateway.testing.loop_thread import LoopThread
 from tests.core.cli.directory_town import Stellwerk, caller, make_town
 from tests.databases import MadeOnce
 
@@ -100,3 +103,32 @@ def test_what_is_refused_says_what_to_do(stellwerk: Stellwerk, status: int, word
     assert (ran.status, ran.output) == (status, "")
     assert text in ran.errors
     assert "Traceback" not in ran.errors
+
+
+ZONE: list[Record] = [
+    ("customer.test", "TXT", '"something else"', 300),
+    ("customer.test", "TXT", '"v=spf1 ip4:192.0.2.1 " "-all"', 300),
+    ("mx1.gateway.test", "A", "192.0.2.25", 300),
+    ("mail.gateway.test", "TXT", '"no address"', 300),
+]
+SERVED = '[client_setup.smtp]\nserver = "mail.gateway.test"\n'
+
+
+def test_dns_is_asked_for_the_spf_record_there_is_and_for_every_host(
+    tmp_path: Path, made_once: MadeOnce, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LoopThread() as loop:
+        server = DnsServer(ZONE)
+        loop.run(server.start())
+        config = make_town(tmp_path, made_once, f'{SETTINGS}{SERVED}[dns]\nnameservers = ["{server.address}"]\n')
+        config.write_text(config.read_text().replace("[server]", '[server]\nmx_hosts = ["mx1.gateway.test"]', 1))
+        stellwerk = caller(config, capsys, monkeypatch)
+        stellwerk(*CLAIM)
+        ran = stellwerk("domain", "records", "customer.test", "--format", "nsupdate", "--resolve")
+        loop.run(server.stop())
+    assert ran.status == 0
+    assert 'update delete customer.test. IN TXT "v=spf1 ip4:192.0.2.1 -all"' in ran.output
+    assert 'update add customer.test. 300 IN TXT "v=spf1 ip4:192.0.2.1 a:mx1.gateway.test -all"' in ran.output
+    assert ran.errors == (
+        "mail.gateway.test has no address in DNS that can be seen: put one there before anybody points at it\n"
+    )
