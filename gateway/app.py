@@ -34,9 +34,11 @@ from gateway.directory.static import StaticDirectory
 from gateway.directory.tables import auto_answer
 from gateway.dns.service import DnsService
 from gateway.domains.announcing import Announcer
+from gateway.domains.asking import DnsChecker
 from gateway.domains.checker import Checker
 from gateway.domains.due import Names
 from gateway.domains.notices import Notices
+from gateway.domains.probing import Probing
 from gateway.domains.scheduler import Scheduler
 from gateway.errors import StartupError
 from gateway.hooks.finding import Given
@@ -64,7 +66,7 @@ class Gateway:
 
     Build it, `await start()`, use `pipeline`, `await stop()`. With `role = "cli"` the store is read-only and nothing is
     ever handed on. Plugins in `given` are classes by name that are not looked up. `checker` asks DNS about claimed
-    domains; without one they stay as they are.
+    domains in place of the gateway's own checks.
     """
 
     def __init__(
@@ -111,7 +113,7 @@ class Gateway:
         notices = Notices(config)
         self.domains = Scheduler(
             self.store,
-            checker if config.domains.look else None,
+            (checker or DnsChecker(Probing.of(config.dns))) if config.domains.look else None,
             Names(config.domains.label, config.gateway_name, config.server.mx_hosts),
             notices,
             Announcer(self.store, self.plugins.runner, notices, lambda: version.number),

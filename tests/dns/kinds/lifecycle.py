@@ -91,6 +91,3 @@ def _holder(existing: Case, now: float) -> Standing | None:
     for at in looks:
         facts = facts.seen(Observation(at, "pass" if existing.get("token_present") else "fail", "pass", START))
     return Standing(State(existing["state"]), START, facts, START)
-
-
-RUNNERS = {"domain_name": run_domain_name, "lifecycle": run_lifecycle, "claim": run_claim}
