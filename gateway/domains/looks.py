@@ -134,12 +134,12 @@ class _Recording:
         if old.disputed_at is not None and gone:
             self._settle(row, holder, Event("dispute_refused"))
             return replace(new, disputed_at=None)
-        if old.disputed_at is None and verdict in ("disputed", "operator"):
-            self.events.append(Event("disputed"))
-            if verdict == "disputed":
-                self._holder(holder, {"disputed_at": self.now}, Event("disputed"))
-            return replace(new, disputed_at=self.now)
-        return new
+        if verdict == "disputed":
+            self._holder(holder, {"disputed_at": self.now}, Event("disputed"))
+        elif verdict != "operator" or old.disputed_at is not None:
+            return new
+        self.events.append(Event("disputed"))
+        return replace(new, disputed_at=self.now)
 
     def _transfer(self, row: Row[Any], old: Standing, holder: Row[Any]) -> Standing:
         leave(self.change, holder, State.RELEASED, "domain.transfer")

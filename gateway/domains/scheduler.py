@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gateway.domains.announcing import Announcer
 from gateway.domains.checker import UNKNOWN, Answered, Asked, Checker
-from gateway.domains.due import MOST_AT_ONCE, Names, due, question
+from gateway.domains.due import MOST_AT_ONCE, Names, due, question, release
 from gateway.domains.facts import Observation, Seen
 from gateway.domains.looks import Recorded, RecordLook, Teller, record_look
 from gateway.domains.notices import Notices
@@ -25,7 +25,7 @@ from gateway.domains.rows import standing_of
 from gateway.domains.schedule import Turn, is_resolver_trouble
 from gateway.domains.states import HOLDING
 from gateway.errors import StoreUnavailable
-from gateway.store.store import Store
+from gateway.store.store import Store, Write
 
 log = logging.getLogger("stellwerk.domains")
 
@@ -147,7 +147,9 @@ class Scheduler:
         tell: Teller = self._notices
         asked = RecordLook(looked.row.id, looked.row.version, look, serial, answered.seen, tell)
         recorded = await record_look(self._store, asked)
-        if recorded.old != recorded.new:
+        if not recorded.counted:  # a command came between: what was asked may not be the question any more
+            await self._store.write([Write(release, looked.row.id)])
+        elif recorded.old != recorded.new:
             log.info("%s is %s, it was %s", looked.row.name, recorded.new, recorded.old)
         return recorded
 

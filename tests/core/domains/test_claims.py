@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -243,6 +244,8 @@ async def test_a_look_may_be_asked_for_every_ten_seconds_and_sixty_times_an_hour
         await kept.do(LookNow(NAME))
 
 
+EXAMPLES = count()
+"""The store is the same for all examples of a test: each has a name of its own."""
 STEP = st.one_of(
     st.tuples(
         st.just("look"),
@@ -262,7 +265,7 @@ STEP = st.one_of(
 @given(st.lists(STEP, min_size=5, max_size=25))
 async def test_never_do_two_hold_a_name(kept: Kept, steps: list[tuple[str, str, Seen, bool]]) -> None:
     """Whatever three organisations and an operator do, and whatever is seen meanwhile: on the store itself."""
-    name = f"n{int(kept.now * 1000) % 10**9}-{abs(hash(tuple(steps))) % 10**9}.test"
+    name = f"example{next(EXAMPLES)}.test"
     await claimed(kept, "acme", "other", "third", name=name)
     for step in steps:
         await _do(kept, name, step)

@@ -12,11 +12,14 @@ from gateway.directory.static import StaticDirectory
 from gateway.domains.claims import SuspendDomain
 from gateway.domains.facts import DAY
 from gateway.errors import StoreUnavailable
+from gateway.mail.address import Address
+from gateway.mail.envelope import Recipient
 from gateway.postfix_maps.answers import MapAnswers
 from gateway.postfix_maps.listing import list_maps
+from gateway.routing.route import Refuse
 from tests.core.directory.conftest import Kept
 from tests.core.domains.claiming import NAME, claimed, look, state
-from tests.hooks.walk import OUTBOUND, Walk, chain, config, session
+from tests.hooks.walk import OUTBOUND, Walk, chain, config, session, steps
 
 ANNA = f"anna@{NAME}"
 FOREIGN = "550 5.7.1 relaying denied"
@@ -134,3 +137,14 @@ async def test_a_look_that_changes_nothing_leaves_the_caches_alone(kept: Kept) -
     await look(kept, "acme", "temp", "temp")
     await service.version.look()
     assert service.version.number == number
+
+
+async def test_mail_that_is_led_into_a_suspended_domain_does_not_go_out_and_come_back(kept: Kept) -> None:
+    await with_a_mailbox(kept)
+    await kept.do(SuspendDomain(NAME))
+    walk = Walk(config(OUTBOUND), chain(), await directory_of(kept))
+    transaction, _ = await walk.mail(came_by=session("filter"))
+    transaction.accept(Recipient(Address.parse(ANNA)))  # as if a plugin had led it here
+    (step,) = steps((await walk.data(transaction)).plan)
+    assert isinstance(step, Refuse)
+    assert str(step.reply) == LATELY

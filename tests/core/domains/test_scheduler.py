@@ -243,6 +243,22 @@ async def test_a_checker_that_breaks_or_hangs_takes_nothing(kept: Kept, tmp_path
         assert scheduler.counts["temp"] > 0
 
 
+async def test_a_look_that_a_command_overtook_is_made_again_at_once(kept: Kept, tmp_path: Path) -> None:
+    async with world(kept, tmp_path) as here:
+        await claimed(kept, "acme")
+
+        class Interrupted:
+            async def __call__(self, asked: Asked, /) -> Answered:
+                if len(here.checker.asked) == 0:
+                    await kept.do(NewToken(NAME))
+                return await here.checker(asked)
+
+        announcer = Announcer(kept.store, Runner({}), here.notices, lambda: 0)
+        scheduler = Scheduler(kept.store, Interrupted(), NAMES, here.notices, announcer, lambda: kept.now)
+        assert [await scheduler.run_due() for _ in range(3)] == [1, 1, 0]
+        assert [asked.tokens[0].serial for asked in here.checker.asked] == [1, 2]
+
+
 async def test_two_desks_look_at_a_claim_once(kept: Kept, tmp_path: Path) -> None:
     async with world(kept, tmp_path) as here:
         await claimed(kept, "acme")
