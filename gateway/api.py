@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Protocol, T
 import pluggy
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
+from gateway.domains.told import DomainFacts
 from gateway.hooks.policy import OnError
 from gateway.hooks.registry import Accept, Registry
 from gateway.hookspecs import PROJECT, Checked, Effect
@@ -54,6 +55,7 @@ __all__ = [
     "Directory",
     "Discard",
     "Dns",
+    "DomainFacts",
     "Done",
     "Effect",
     "Envelope",
@@ -273,3 +275,4 @@ class Plugin(Generic[SettingsT]):
         def delivery_deferred(self, message: Message, step: DeliverStep, reply: Reply) -> Awaitable[None] | None: ...
         def delivery_failed(self, message: Message, step: DeliverStep, reply: Reply) -> Awaitable[None] | None: ...
         def run_job(self, job: Job) -> Done | Retry | Awaitable[Done | Retry | None] | None: ...
+        def domain_state_changed(self, old: str, new: str, facts: DomainFacts) -> Awaitable[None] | None: ...

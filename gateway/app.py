@@ -33,6 +33,13 @@ from gateway.directory.service import DirectoryService
 from gateway.directory.static import StaticDirectory
 from gateway.directory.tables import auto_answer
 from gateway.dns.service import DnsService
+from gateway.domains.announcing import Announcer
+from gateway.domains.asking import DnsChecker
+from gateway.domains.checker import Checker
+from gateway.domains.due import Names
+from gateway.domains.notices import Notices
+from gateway.domains.probing import Probing
+from gateway.domains.scheduler import Scheduler
 from gateway.errors import StartupError
 from gateway.hooks.finding import Given
 from gateway.hooks.loader import PluginSet, load_plugins, service_log
@@ -58,7 +65,8 @@ class Gateway:
     """One process of the gateway. `role` smtp carries mail, desk does background work, cli only looks.
 
     Build it, `await start()`, use `pipeline`, `await stop()`. With `role = "cli"` the store is read-only and nothing is
-    ever handed on. Plugins in `given` are classes by name that are not looked up.
+    ever handed on. Plugins in `given` are classes by name that are not looked up. `checker` asks DNS about claimed
+    domains in place of the gateway's own checks.
     """
 
     def __init__(
@@ -70,6 +78,7 @@ class Gateway:
         source: str = "",
         clock: Callable[[], float] = time.time,
         given: Given | None = None,
+        checker: Checker | None = None,
     ) -> None:
         self.config = config
         self.role = role
@@ -81,7 +90,7 @@ class Gateway:
             busy_timeout_seconds=config.store.busy_timeout_seconds,
             read_patience_seconds=PATIENCE_SECONDS if role == "smtp" else None,
         )
-        self.directory = DirectoryService(StaticDirectory(config.hosted, config.server.hostname), self.store)
+        self.directory = DirectoryService(StaticDirectory(config.hosted, config.server.hostname), self.store, clock)
         self.dns = DnsService(config, self.directory.hosts)
         self.plugins: PluginSet = load_plugins(config, self._services(), source, given)
         self.next_hops = next_hops(config)
@@ -101,6 +110,15 @@ class Gateway:
         self.executor = Executor(self.next_hops, self.relays)
         self.tracer = Tracer(self.store)
         self.job_counts: Counter[str] = Counter()
+        notices = Notices(config)
+        self.domains = Scheduler(
+            self.store,
+            (checker or DnsChecker(Probing.of(config.dns))) if config.domains.look else None,
+            Names(config.domains.label, config.gateway_name, config.server.mx_hosts),
+            notices,
+            Announcer(self.store, self.plugins.runner, notices, lambda: version.number),
+            clock,
+        )
         self.pipeline = Pipeline(
             config=config,
             planner=self.planner,
@@ -144,6 +162,7 @@ class Gateway:
             self._background += [
                 asyncio.create_task(jobs.run(), name="outbox"),
                 asyncio.create_task(retention.run(), name="purging of old entries"),
+                asyncio.create_task(self.domains.run(), name="look at domains"),
             ]
         for task in self._background:
             task.add_done_callback(_log_crash)

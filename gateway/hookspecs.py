@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from gateway.domains.told import DomainFacts
 from gateway.mail.address import Address
 from gateway.mail.edits import HeaderEdit
 from gateway.mail.envelope import Credentials, Identity, MailParameters, Recipient, Session
@@ -137,4 +138,12 @@ def run_job(job: Job) -> Done | Retry | None:
     """Do one of your own jobs from the durable outbox, in the desk process. May run more than once for one job.
 
     None is Done. A failure is retried with growing pauses, then kept as a dead letter.
+    """
+
+
+@hookspec
+def domain_state_changed(old: str, new: str, facts: DomainFacts) -> None:
+    """The state of a domain has changed, whoever changed it. Told in the desk process, once or more often.
+
+    `old` is empty for a domain that is new. Nothing can be changed here; failures are logged.
     """

@@ -162,6 +162,9 @@ class Planner:
             refusal = self._submitting().recipient(transaction.session)
             if refusal is not None:
                 return refusal
+        suspended = self._directory.refusal(recipient.address.domain)
+        if suspended is not None:
+            return suspended
         mailbox = await self._directory.mailbox(recipient.address)
         off = _switched_off(mailbox)
         if self._runner.chain("smtp_rcpt_check"):
@@ -328,6 +331,9 @@ class Planner:
         mailbox = await self._directory.mailbox(address)
         if mailbox is not None:
             return self._into(mailbox, address)
+        suspended = self._directory.refusal(address.domain)
+        if suspended is not None:  # it stays ours for that long: mail for it must not go out and come back
+            return Refuse(suspended, "suspended", "its domain is suspended")
         if self._directory.is_local(address):
             # A plugin leads to somebody who is not listed: the next hop knows who there is, unless the directory does.
             return (

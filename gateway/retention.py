@@ -13,6 +13,7 @@ from gateway.config.models import Config
 from gateway.delivery.journal import Journal
 from gateway.delivery.journal_rows import Purge
 from gateway.directory.forgetting import purge_audit
+from gateway.directory.sealing import purge as purge_domains
 from gateway.errors import StoreUnavailable
 from gateway.jobs import outbox
 from gateway.store.store import BatchFunction, Store, Write
@@ -57,6 +58,7 @@ class Retention:
             outbox.purge_held, now - self._config.held.retention_days * _DAY
         )
         deleted["out-of-office answers"] = await self._purge(purge_answers, now - SILENCE_SECONDS)
+        deleted["domains and addresses of former owners"] = await self._purge(purge_domains, now)
         if days := self._config.audit.retention_days:
             deleted["audit entries"] = await self._purge(purge_audit, now - days * _DAY)
         return deleted

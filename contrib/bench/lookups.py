@@ -90,7 +90,7 @@ def fill(url: str, mailboxes: int) -> None:
         connection.execute(insert(context).values(id="c", organisation_id="o", name="main", created_at=now))
         connection.execute(
             insert(domain).values(
-                name="acme.test", organisation_id="o", state="trusted", state_since=now, created_at=now
+                id="d", name="acme.test", organisation_id="o", state="trusted", state_since=now, created_at=now
             )
         )
         for start in range(0, mailboxes, _PIECE):

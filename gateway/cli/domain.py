@@ -1,29 +1,52 @@
-"""`stellwerk domain`: the domains of organisations, and whether they may receive and send."""
+"""`stellwerk domain`: the domains of organisations, how they are proven in DNS, and whether they receive and send."""
 
 from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gateway.cli.directory_options import Desk, Office, changing, organisation_option, reading
+from gateway.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from gateway.domains.claims import ClaimDomain
+    from gateway.domains.records import WantedRecord
+
+FORMATS = ("table", "zone", "panel", "nsupdate", "json")
 
 
 @click.group()
 def domain() -> None:
-    """Domains: a new one neither receives nor sends until an operator trusts it."""
+    """Domains: a new one neither receives nor sends until its owner proves it in DNS, or an operator trusts it."""
 
 
 @domain.command()
 @changing
 @click.argument("name")
 @organisation_option
-def add(desk: Desk, name: str, organisation: str) -> None:
-    """Add a domain to an organisation."""
-    from gateway.directory.domains import AddDomain
+@click.option(
+    "--contact", "contacts", multiple=True, metavar="ADDRESS",
+    help="Who is told of trouble, outside of the domain; repeat it for more. Without: the organisation's contact.",
+)  # fmt: skip
+@click.option(
+    "--scope", type=click.Choice(["exact", "tree"]), default="exact", show_default=True,
+    help="This name alone, or all names below it too.",
+)  # fmt: skip
+def add(desk: Desk, name: str, organisation: str, contacts: tuple[str, ...], scope: str) -> None:
+    """Claim a domain for an organisation: it gets a token to put into DNS."""
+    from gateway.domains.claims import ClaimDomain
+    from gateway.domains.notices import Notices
 
-    async def make(office: Office) -> AddDomain:
-        return AddDomain(name, (await office.organisation(organisation)).organisation)
+    async def make(office: Office) -> ClaimDomain:
+        whose = (await office.organisation(organisation)).organisation
+        held = Notices(office.config).held
+        return ClaimDomain(name, whose, contacts, "tree" if scope == "tree" else "exact", office.config.own_names, held)
 
     desk.change(make)
+    if not desk.as_json and not desk.dry_run:
+        click.echo(f"what to enter in DNS: stellwerk domain records {name}")
 
 
 @domain.command("list")
@@ -38,13 +61,116 @@ def list_(desk: Desk, organisation: str) -> None:
 
 
 @domain.command()
+@reading
+@click.argument("name")
+@organisation_option
+def show(desk: Desk, name: str, organisation: str) -> None:
+    """Show how a domain stands: what was seen of it in DNS, when it is looked at next, what senders are told."""
+    from gateway.domains.showing import described, find_claim
+
+    async def found(office: Office) -> dict[str, Any]:
+        return described(await find_claim(office.store, office.actor, name, organisation), time.time())
+
+    desk.show_one(desk.run(found))
+
+
+@domain.command()
+@reading
+@click.argument("name")
+@organisation_option
+@click.option("--format", "as_format", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option("--zone", default="", metavar="ZONE", help="The zone it is entered in, where that is a name above.")
+@click.option("--spf", default="", metavar="TEXT", help="The SPF record that the domain has, to be kept and added to.")
+@click.option("--resolve", is_flag=True, help="Ask DNS for that SPF record, and whether every host named resolves.")
+def records(
+    desk: Desk, name: str, organisation: str, as_format: str, zone: str, spf: str, resolve: bool
+) -> None:  # fmt: skip
+    """Print what the domain's owner has to enter in DNS, each with the reason."""
+    from gateway.cli.domain_records import Wanted, wanted_here
+
+    async def found(office: Office) -> Wanted:
+        return await wanted_here(office, name, organisation, zone=zone, spf=spf, resolve=resolve)
+
+    _print_records(desk.run(found), "json" if desk.as_json else as_format)
+
+
+def _print_records(found: Any, as_format: str) -> None:
+    from gateway.domains.records import as_nsupdate, as_zone
+
+    if as_format == "json":
+        print_json(found.to_json())
+    elif as_format == "zone":
+        click.echo(as_zone(found.records), nl=False)
+    elif as_format == "nsupdate":
+        click.echo(as_nsupdate(found.records, found.zone), nl=False)
+    elif as_format == "panel":
+        _print_panel(found.records, found.zone)
+    else:
+        rows = [
+            (_weight(r), r.name, r.type, r.value, r.ttl, r.why + (f" (in place of {r.replaces})" if r.replaces else ""))
+            for r in found.records
+        ]
+        print_table(("", "name", "type", "value", "TTL", "why"), rows)
+
+
+def _print_panel(records: tuple[WantedRecord, ...], zone: str) -> None:
+    from gateway.domains.records import as_panel
+
+    rows = as_panel(records, zone)
+    print_table(
+        ("name", "type", "priority", "value", "TTL", "", "why"),
+        [(r.name, r.type, r.priority, r.value, r.ttl, _weight(r), r.why) for r in rows],
+    )
+
+
+def _weight(record: Any) -> str:
+    return "required" if record.required else "advised"
+
+
+@domain.command()
 @changing
 @click.argument("name")
-def trust(desk: Desk, name: str) -> None:
-    """Vouch for a domain without a proof: from now on it receives and sends. For operators."""
+@organisation_option
+@click.option("--new", is_flag=True, help="Issue another one; unused ones are revoked for ever.")
+def token(desk: Desk, name: str, organisation: str, new: bool) -> None:
+    """Show the token of a domain, or issue a new one: a fresh one ends a suspension, a freeze or a dispute."""
+    from gateway.domains.claims import NewToken
+    from gateway.domains.showing import find_claim
+
+    if new:
+        desk.carry_out(NewToken(name, organisation))
+        return
+
+    async def found(office: Office) -> dict[str, Any]:
+        row = (await find_claim(office.store, office.actor, name, organisation)).row
+        return {"name": row.name, "serial": row.serial, "token": row.token, "token_issued_at": row.token_issued_at}
+
+    desk.show_one(desk.run(found))
+
+
+@domain.command()
+@changing
+@click.argument("name")
+@organisation_option
+def look(desk: Desk, name: str, organisation: str) -> None:
+    """Have the running gateway look at the domain's DNS now, instead of when it would by itself."""
+    from gateway.domains.claims import LookNow
+
+    desk.carry_out(LookNow(name, organisation))
+
+
+@domain.command()
+@changing
+@click.argument("name")
+@organisation_option
+def trust(desk: Desk, name: str, organisation: str) -> None:
+    """Vouch for a domain without a proof: from now on it receives and sends. For operators.
+
+    With --organisation it becomes that organisation's.
+    """
     from gateway.directory.domains import TrustDomain
 
-    desk.carry_out(TrustDomain(name))
+    desk.carry_out(TrustDomain(name, organisation=organisation))
 
 
 @domain.command()
@@ -55,3 +181,35 @@ def distrust(desk: Desk, name: str) -> None:
     from gateway.directory.domains import TrustDomain
 
     desk.carry_out(TrustDomain(name, trusted=False))
+
+
+@domain.command()
+@changing
+@click.argument("name")
+@organisation_option
+def approve(desk: Desk, name: str, organisation: str) -> None:
+    """Let a claim go on that waits for an operator, because of its name or a name above it. For operators."""
+    from gateway.domains.claims import ApproveDomain
+
+    desk.carry_out(ApproveDomain(name, organisation))
+
+
+@domain.command()
+@changing
+@click.argument("name")
+def suspend(desk: Desk, name: str) -> None:
+    """Take a proven domain out of service; a fresh token in DNS brings it back. For operators."""
+    from gateway.domains.claims import SuspendDomain
+
+    desk.carry_out(SuspendDomain(name))
+
+
+@domain.command("give-up")
+@changing
+@click.argument("name")
+@organisation_option
+def give_up(desk: Desk, name: str, organisation: str) -> None:
+    """The organisation does not want the domain any more: its tokens are revoked, and the name is free."""
+    from gateway.domains.claims import GiveUpDomain
+
+    desk.carry_out(GiveUpDomain(name, organisation))

@@ -23,6 +23,7 @@ from pydantic import (
 
 from gateway.config.addresses import parse_socket_address
 from gateway.config.client_setup import ClientSetupConfig
+from gateway.config.domains import DomainsConfig
 from gateway.config.listener import ListenerConfig
 from gateway.config.next_hop import NextHopConfig
 from gateway.config.problems import (
@@ -247,6 +248,7 @@ class Config(Section):
     audit: AuditConfig = Field(default_factory=AuditConfig)
     held: HeldConfig = Field(default_factory=HeldConfig)
     dns: DnsConfig = Field(default_factory=DnsConfig)
+    domains: DomainsConfig = Field(default_factory=DomainsConfig)
     log: LogConfig = Field(default_factory=LogConfig)
     web: WebConfig = Field(default_factory=WebConfig)
     socketmap: SocketmapConfig = Field(default_factory=SocketmapConfig)
@@ -314,6 +316,17 @@ class Config(Section):
     def own_hop(self) -> str:
         """The next hop for mail of the gateway itself."""
         return self.routing.own or self.routing.outbound or self.routing.hosted
+
+    @property
+    def gateway_name(self) -> str:
+        """What records of owners call this gateway."""
+        return self.domains.gateway or self.server.hostname
+
+    @property
+    def own_names(self) -> frozenset[str]:
+        """Names that nobody may claim: what the gateway is called, and those that are reserved."""
+        mx_hosts = (name.lower().removesuffix(".") for name in self.server.mx_hosts)
+        return frozenset({self.server.hostname, self.gateway_name, *mx_hosts, *self.domains.reserved})
 
     @property
     def spool(self) -> Path:

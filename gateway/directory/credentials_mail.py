@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.headerregistry import Address as Mailbox
-from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8
 
 import jinja2
 
@@ -16,10 +12,8 @@ from gateway.directory import names
 from gateway.directory.change import Change
 from gateway.directory.errors import Conflict
 from gateway.directory.people import SetPassword, find_person
-from gateway.jobs.outbox import CORE, SEND_MAIL, add_write
+from gateway.jobs.own_mail import OwnMail
 from gateway.mail.address import Address
-from gateway.mail.ids import new_id
-from gateway.routing.effects import Job
 
 _WHAT: Mapping[str, Mapping[str, str]] = {
     "imap": {"en": "Read mail (IMAP)", "de": "E-Mail lesen (IMAP)"},
@@ -66,14 +60,8 @@ class SendCredentials:
             SetPassword(found.row.address, self.password.hashed).run(change)
         sender = Address.parse(self.setup.sender or f"postmaster@{self.hostname}")
         text = credentials_text(self.setup, found.row.address, found.row.language, self.password)
-        message = _message(sender, to, _SUBJECTS[found.row.language].format(found.row.address), text)
-        job_id = new_id()
-        message["Date"] = datetime.fromtimestamp(change.now, UTC)
-        message["Message-ID"] = f"<{job_id}@{self.hostname}>"
-        smtputf8 = not (to.is_ascii and sender.is_ascii)
-        content = message.as_bytes(policy=SMTPUTF8 if smtputf8 else SMTP)
-        payload = {"sender": "", "recipients": [str(to)], "smtputf8": smtputf8}
-        write = add_write(job_id, Job(SEND_MAIL, payload, f"credentials:{job_id}", CORE, content), change.now)
+        subject = _SUBJECTS[found.row.language].format(found.row.address)
+        job_id, write = OwnMail(sender, to, subject, text, self.hostname).write(change.now)
         write.function(change.connection, [write.payload])
         change.note("person.credentials", "person", found.row.id, found.row.address, found.organisation_id,
                     sent_to=str(to), with_new_password=self.password is not None)  # fmt: skip
@@ -97,13 +85,3 @@ def credentials_text(setup: ClientSetupConfig, user: str, language: str, passwor
     return environment.get_template(f"credentials.{language}.txt.j2").render(
         user=user, servers=servers, password="" if password is None else password.text, help=setup.help
     )
-
-
-def _message(sender: Address, to: Address, subject: str, text: str) -> EmailMessage:
-    message = EmailMessage()
-    message["From"] = Mailbox(username=sender.local, domain=sender.domain)
-    message["To"] = Mailbox(username=to.local, domain=to.domain)
-    message["Subject"] = subject
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834 5
-    message.set_content(text, cte="quoted-printable")
-    return message

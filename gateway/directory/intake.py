@@ -9,11 +9,12 @@ from typing import Any
 from sqlalchemy import Select, and_, select
 
 from gateway.directory import names
-from gateway.directory.change import Change, one
+from gateway.directory.change import Change
+from gateway.directory.domains import holder_of
 from gateway.directory.errors import BadValue, Conflict, NotFound
 from gateway.directory.generated import new_label
 from gateway.directory.mailboxes import INTAKE, add_address, find_mailbox
-from gateway.directory.tables import address, domain
+from gateway.directory.tables import address
 from gateway.mail.address import MAX_LOCAL_OCTETS, Address
 
 
@@ -35,7 +36,7 @@ class AddIntake:
         name = names.domain(self.domain)
         if name not in self.own_domains:
             raise BadValue(f"{name} is none of the gateway's own domains: {', '.join(sorted(self.own_domains))}")
-        if one(change, domain, name=name) is not None:
+        if holder_of(change, name) is not None:
             raise Conflict(f"{name} belongs to an organisation; an intake address is on the gateway's own domain")
         if (present := change.first(_intake_of(box.row.id))) is not None:
             raise Conflict(f"{box.row.address} has the intake address {present.key} already")

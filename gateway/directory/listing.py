@@ -79,18 +79,23 @@ async def contexts(store: Store, actor: Actor, organisation_name: str = "") -> l
 
 
 async def domains(store: Store, actor: Actor, organisation_name: str = "") -> list[Listed]:
-    addresses = select(func.count()).where(address.c.domain == domain.c.name).select_from(address).scalar_subquery()
+    theirs = and_(address.c.domain == domain.c.name, context.c.organisation_id == domain.c.organisation_id)
+    counted = select(func.count()).select_from(address).join(mailbox, mailbox.c.id == address.c.mailbox_id)
+    addresses = counted.join(context, context.c.id == mailbox.c.context_id).where(theirs).scalar_subquery()
     query = (
         select(
             domain.c.name,
             organisation.c.name.label("organisation"),
             domain.c.state,
             domain.c.state_since,
+            domain.c.hold,
+            domain.c.frozen_at,
+            domain.c.disputed_at,
             addresses.label("addresses"),
         )
         .join_from(domain, organisation, domain.c.organisation_id == organisation.c.id)
         .where(visible_organisation(actor), _named(organisation.c.name, organisation_name))
-        .order_by(domain.c.name)
+        .order_by(domain.c.name, organisation.c.name)
     )
     return [dict(row._mapping) for row in await store.read(query)]
 

@@ -14,7 +14,7 @@ from sqlalchemy import Row, and_, bindparam, func, select
 from sqlalchemy.exc import DBAPIError
 
 from gateway.directory.cache import Version, VersionedCache
-from gateway.directory.domains import SENDING
+from gateway.directory.domains import HOLDERS
 from gateway.directory.mailboxes import INTAKE
 from gateway.directory.people import ACTIVE, MOST_APP_PASSWORDS
 from gateway.directory.tables import (
@@ -27,6 +27,7 @@ from gateway.directory.tables import (
     organisation,
     person,
 )
+from gateway.domains.states import SENDING
 from gateway.errors import StoreUnavailable
 from gateway.mail.address import Address, AddressError
 from gateway.mail.envelope import Identity
@@ -91,7 +92,7 @@ _ADDRESS = (
     )
     .select_from(address)
     .join(mailbox, mailbox.c.id == address.c.mailbox_id)
-    .join(domain, domain.c.name == address.c.domain)
+    .outerjoin(domain, and_(domain.c.name == address.c.domain, domain.c.state.in_(HOLDERS)))
     .outerjoin(
         membership,
         and_(

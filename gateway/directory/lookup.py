@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Row, and_, bindparam, func, select
 
 from gateway.directory.cache import Reads
+from gateway.directory.domains import HOLDERS
 from gateway.directory.mailboxes import INTAKE, MAIN
 from gateway.directory.people import ACTIVE
 from gateway.directory.succession import successors
@@ -25,7 +26,9 @@ from gateway.directory.tables import (
     out_of_office,
     person,
 )
+from gateway.domains.states import TEMPFAIL_SECONDS, State
 from gateway.mail.address import Address
+from gateway.mail.reply import DOMAIN_SUSPENDED, DOMAIN_SUSPENDED_LATELY, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +147,28 @@ def _has_left(row: Row[Any]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Domains:
-    """Every domain of the directory with its state, and the contact that takes its postmaster's mail."""
+class HeldDomain:
+    """What RCPT asks about a domain. `takes_mail_until` is None for no end; times are POSIX seconds."""
 
-    states: Mapping[str, str] = field(default_factory=dict)
+    state: str
+    since: float
+    takes_mail_until: float | None
+
+    def takes_mail_at(self, now: float) -> bool:
+        return self.takes_mail_until is None or now < self.takes_mail_until
+
+    def refusal_at(self, now: float) -> Reply | None:
+        """What is said to its senders while it is suspended: at first to come again, for its MX may be changing."""
+        if self.state != State.SUSPENDED:
+            return None
+        return DOMAIN_SUSPENDED_LATELY if now - self.since < TEMPFAIL_SECONDS else DOMAIN_SUSPENDED
+
+
+@dataclass(frozen=True, slots=True)
+class Domains:
+    """Every domain that an organisation holds with its state, and the contact that takes its postmaster's mail."""
+
+    states: Mapping[str, HeldDomain] = field(default_factory=dict)
     contacts: Mapping[str, str] = field(default_factory=dict)
     intake: frozenset[str] = frozenset()
     """Domains of intake addresses that belong to no organisation."""
@@ -159,11 +180,12 @@ class Domains:
 
 async def read_domains(store: Reads) -> Domains:
     """All of them: they are few, and every recipient asks. Raises `StoreUnavailable`."""
-    query = select(domain.c.name, domain.c.state, organisation.c.contact_address).join_from(domain, organisation)
-    rows = await store.read(query)
+    columns = (domain.c.name, domain.c.state, domain.c.state_since, domain.c.takes_mail_until)
+    query = select(*columns, organisation.c.contact_address).join_from(domain, organisation)
+    rows = await store.read(query.where(domain.c.state.in_(HOLDERS)))
     intake = await store.read(select(address.c.domain).where(address.c.kind == INTAKE).distinct())
     return Domains(
-        {row.name: row.state for row in rows},
+        {row.name: HeldDomain(row.state, row.state_since, row.takes_mail_until) for row in rows},
         {row.name: row.contact_address for row in rows if row.contact_address},
         frozenset(row.domain for row in intake) - {row.name for row in rows},
         bool(await store.read(select(out_of_office.c.mailbox_id).limit(1))),

@@ -10,7 +10,7 @@ from sqlalchemy import Row, and_, select
 from gateway.directory import names, plans
 from gateway.directory.actor import Actor
 from gateway.directory.change import Change, one
-from gateway.directory.domains import find_domain
+from gateway.directory.domains import is_frozen, own_domain, refuse_frozen
 from gateway.directory.errors import BadValue, Conflict, NotAllowed, NotFound
 from gateway.directory.organisations import find_context, find_organisation
 from gateway.directory.people import find_person
@@ -179,12 +179,16 @@ class FoundMailbox:
     organisation_id: str
     organisation: str
     context: str
+    is_frozen: bool = False
+    """Its domain may be another's by now (frozen, disputed): until that is settled administrators change nothing."""
 
     def organisation_row(self, change: Change) -> Row[Any]:
         return change.rows(select(organisation).where(organisation.c.id == self.organisation_id))[0]
 
     def must_be_administered_by(self, actor: Actor, what: str) -> None:
         actor.must_administer(self.organisation_id, self.row.context_id, f"{what} ({self.row.address})")
+        if self.is_frozen and not actor.is_operator:
+            refuse_frozen(self.row.address.rpartition("@")[2])
 
     def must_be_managed_by(self, change: Change, what: str) -> None:
         """By its owner, by a member with the right to, or by an administrator."""
@@ -217,14 +221,13 @@ def find_mailbox(change: Change, text: str) -> FoundMailbox:
     change.actor.must_see(place.id, "mailbox", text)
     if not sees_mailbox(change, row.id):
         raise NotFound("mailbox", text, hint="stellwerk mailbox list shows all")
-    return FoundMailbox(row, place.id, place.name, place.context)
+    return FoundMailbox(row, place.id, place.name, place.context, is_frozen(change, row.address.rpartition("@")[2]))
 
 
 def free_address(change: Change, text: str, owner: Row[Any]) -> Address:
     """An address that nobody has, in a domain of the organisation `owner`. Raises `Conflict`, `NotFound`."""
     parsed = names.address(text)
-    if find_domain(change, parsed.domain).organisation_id != owner.id:
-        raise NotFound("domain", parsed.domain, hint=f"it is none of {owner.name}")
+    own_domain(change, parsed.domain, owner)
     taken = one(change, address, key=parsed.key)
     if taken is not None:
         raise Conflict(f"{parsed.key} is taken: it is the {_KINDS[taken.kind]} of a mailbox")

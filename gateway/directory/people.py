@@ -10,7 +10,7 @@ from sqlalchemy import Row, func, select
 from gateway.directory import names
 from gateway.directory.actor import ROLES, Actor, Role
 from gateway.directory.change import Change, one
-from gateway.directory.domains import find_domain
+from gateway.directory.domains import own_domain
 from gateway.directory.errors import BadValue, Conflict, NotAllowed, NotFound
 from gateway.directory.organisations import find_context, find_organisation
 from gateway.directory.tables import app_password, context, mailbox, organisation, person
@@ -44,8 +44,7 @@ class AddPerson:
         address = names.address(self.address)
         check_role(change.actor, self.role)
         check_language(self.language)
-        if find_domain(change, address.domain).organisation_id != owner.id:
-            raise NotFound("domain", address.domain, hint=f"it is none of {owner.name}")
+        own_domain(change, address.domain, owner)
         if one(change, person, address=address.key) is not None:
             raise Conflict(f"{address.key} is a person already; addresses of people are never given away again")
         row = {

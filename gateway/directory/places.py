@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from gateway.directory import names
 from gateway.directory.actor import Actor
+from gateway.directory.domains import HOLDERS
 from gateway.directory.errors import BadValue, NotFound
 from gateway.directory.tables import context, domain, organisation
 from gateway.directory.visibility import visible_context, visible_organisation
@@ -33,9 +34,9 @@ async def organisation_meant(store: Store, actor: Actor, named: str = "", addres
     if not named and address:
         key = names.address(address)
         query = columns.join(domain, domain.c.organisation_id == organisation.c.id).where(domain.c.name == key.domain)
-        rows = await store.read(query)
+        rows = await store.read(query.order_by(domain.c.state.in_(HOLDERS).desc()))
         if not rows:
-            raise NotFound("domain", key.domain, hint="add it first: stellwerk domain add NAME --organisation O")
+            raise NotFound("domain", key.domain, hint="add it first: stellwerk domain add NAME --contact ADDRESS")
         return Place(rows[0].name, rows[0].id)
     rows = await store.read(columns.order_by(organisation.c.name))
     known = {row.name: row.id for row in rows}

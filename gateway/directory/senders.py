@@ -13,10 +13,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, bindparam, select, union
 
 from gateway.directory.cache import Reads, Version, VersionedCache
-from gateway.directory.domains import SENDING
+from gateway.directory.domains import HOLDERS
 from gateway.directory.mailboxes import INTAKE
 from gateway.directory.people import ACTIVE
 from gateway.directory.tables import address, domain, mailbox, membership, person
+from gateway.domains.states import SENDING
 from gateway.mail.address import Address
 
 PAGE = 2000
@@ -31,7 +32,7 @@ _logins = (
     select(address.c.key, person.c.address.label("login"))
     .select_from(address)
     .join(mailbox, mailbox.c.id == address.c.mailbox_id)
-    .join(domain, domain.c.name == address.c.domain)
+    .join(domain, and_(domain.c.name == address.c.domain, domain.c.state.in_(HOLDERS)))
 )
 _owners = _logins.join(person, person.c.id == mailbox.c.owner_id).where(_usable)
 _members = (

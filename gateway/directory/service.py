@@ -6,24 +6,27 @@ It reads only; changes go through change.py. A domain in the configuration is an
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from sqlalchemy.exc import DBAPIError
 
 from gateway.directory.cache import Reads, Version, VersionedCache
-from gateway.directory.domains import RECEIVING
 from gateway.directory.lookup import Domains, Mailbox, find_mailbox, read_domains
 from gateway.directory.static import POSTMASTER, StaticDirectory
 from gateway.mail.address import Address
+from gateway.mail.reply import Reply
 
 
 class DirectoryService:
     """Who has a mailbox here. `start` before the first question; in a process that lives on, `watch` sees changes."""
 
-    def __init__(self, static: StaticDirectory, store: Reads) -> None:
+    def __init__(self, static: StaticDirectory, store: Reads, clock: Callable[[], float] = time.time) -> None:
         self.version = Version(store)
         self._static = static
         self._store = store
+        self._clock = clock
         self._domains = Domains()
         self._mailboxes: VersionedCache[Mailbox | None] = VersionedCache(self.version)
         self.version.on_change(self._read_domains)
@@ -57,7 +60,15 @@ class DirectoryService:
         """Whether mail for `domain` (A-label, lower case) is taken: it stands in the configuration, or may receive."""
         if self._static.hosts(domain):
             return True
-        return self._domains.states.get(domain) in RECEIVING or domain in self._domains.intake
+        held = self._domains.states.get(domain)
+        return held.takes_mail_at(self._clock()) if held is not None else domain in self._domains.intake
+
+    def refusal(self, domain: str) -> Reply | None:
+        """What is answered for every address of a domain that is held here and suspended; None for any other."""
+        held = self._domains.states.get(domain)
+        if held is None or self._static.hosts(domain):
+            return None
+        return held.refusal_at(self._clock())
 
     @property
     def static_domains(self) -> frozenset[str]:

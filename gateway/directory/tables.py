@@ -11,6 +11,8 @@ from sqlalchemy import Column, Float, ForeignKey, Index, Integer, Table, Text, U
 
 from gateway.store.schema import metadata
 
+_HELD = "state IN ('trusted', 'verified', 'active', 'parked', 'grace', 'suspended')"
+
 # The customer: owns domains, has administrators and somebody who may ask for resets. plan_*: null is unlimited.
 organisation = Table(
     "organisation",
@@ -59,17 +61,68 @@ context_plugin = Table(
     Column("enabled", Integer, nullable=False),
 )
 
-# A domain of an organisation; every context of it may have addresses there. What may be done with mail follows from
-# `state`: unverified (neither receives nor sends), trusted (by an operator), and the states of a proof by DNS.
+# A domain of an organisation, or its claim to be one; every context of it may have addresses there. Any number may
+# claim a name, one holds it (the index sees to that). What is done with mail follows from `state`: domains/states.py.
 domain = Table(
     "domain",
     metadata,
-    Column("name", Text, primary_key=True, doc="A-label, lower case"),
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, doc="A-label, lower case"),
     Column("organisation_id", Text, ForeignKey("organisation.id"), nullable=False),
-    Column("state", Text, nullable=False, server_default="unverified"),
+    Column("state", Text, nullable=False),
     Column("state_since", Float, nullable=False),
+    Column("takes_mail_until", Float, doc="RCPT says yes until then; null: without an end"),
+    Column("scope", Text, nullable=False, server_default="exact", doc="exact, tree"),
+    Column("contacts", Text, nullable=False, server_default="", doc="addresses outside of the domain, a space between"),
+    Column("hold", Text, nullable=False, server_default="", doc="why an operator must approve; empty: nobody need"),
+    Column("serial", Integer, nullable=False, server_default="0", doc="of the newest token"),
+    Column("token", Text, nullable=False, server_default="", doc="the newest; it is public once it is in DNS"),
+    Column("token_issued_at", Float, nullable=False, server_default="0"),
+    Column("accepts_until", Float, nullable=False, server_default="0", doc="without an MX of ours, while verified"),
+    Column("frozen_at", Float),
+    Column("disputed_at", Float),
+    Column("known", Text, nullable=False, server_default="{}", doc="JSON: the facts; see domains/rows.py"),
+    Column("observations", Text, nullable=False, server_default="[]", doc="JSON: the last 20, oldest first"),
+    Column("announced", Text, nullable=False, server_default="", doc="the state that plugins were told of last"),
+    Column("next_look_at", Float, doc="null: DNS is not looked at"),
+    Column("leased_until", Float, doc="somebody looks at this moment"),
+    Column("version", Integer, nullable=False, server_default="0", doc="grows with every change: compare and set"),
     Column("created_at", Float, nullable=False),
+    UniqueConstraint("name", "organisation_id"),
     Index(None, "organisation_id"),
+    Index(None, "next_look_at"),
+    Index("uq_domain_holder", "name", unique=True, sqlite_where=text(_HELD), postgresql_where=text(_HELD)),
+)
+
+# Every token ever issued. Rows are never deleted, so that a serial is never used again and a revoked token stays so.
+domain_token = Table(
+    "domain_token",
+    metadata,
+    Column("token", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("organisation_id", Text, ForeignKey("organisation.id"), nullable=False),
+    Column("serial", Integer, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("issued_at", Float, nullable=False),
+    Column("used_at", Float, doc="when it was first proven"),
+    Column("revoked_at", Float),
+    UniqueConstraint("name", "organisation_id", "serial"),
+)
+
+# Addresses of an organisation that lost the domain to another one: theirs again if they get it back in time.
+sealed_address = Table(
+    "sealed_address",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("organisation_id", Text, primary_key=True),
+    Column("domain", Text, nullable=False),
+    Column("mailbox_id", Text, ForeignKey("mailbox.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("sealed_at", Float, nullable=False),
+    Index(None, "domain"),
+    Index(None, "sealed_at"),
+    Index(None, "mailbox_id"),
 )
 
 # A user. `credential_version` grows whenever what was valid before must not be any more; every session remembers it.

@@ -116,6 +116,8 @@ BAD_FROM = Reply(550, "5.6.0", "the From field of the message cannot be read")
 # Recipients and senders
 UNKNOWN_USER = Reply(550, "5.1.1", "no such mailbox here")
 MAILBOX_DISABLED = Reply(550, "5.2.1", "this mailbox does not take mail")
+DOMAIN_SUSPENDED_LATELY = Reply(451, "4.3.0", "mail for this domain is not taken now, try again later")
+DOMAIN_SUSPENDED = Reply(550, "5.2.1", "mail for this domain is not taken here")
 ADDRESS_LITERAL = Reply(550, "5.1.2", "address literals are not routed here")
 BAD_RECIPIENT_DOMAIN = Reply(550, "5.1.2", "the recipient's domain cannot take mail")
 NULL_MX_RECIPIENT = Reply(556, "5.1.10", "the recipient's domain takes no mail (null MX)")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.delivery.journal_counts import open_work
+from gateway.domains.showing import domains_by_state
 from gateway.errors import StoreUnavailable
 from gateway.jobs.listing import counts
 from gateway.metrics.snapshot import Snapshot
@@ -44,6 +45,7 @@ class Backlog:
         try:
             work = await open_work(self._store)
             jobs = await counts(self._store)
+            domains = await domains_by_state(self._store)
         except (StoreUnavailable, SQLAlchemyError) as error:
             log.debug("journal and outbox could not be read: %s", error)
             return 0.0
@@ -57,6 +59,8 @@ class Backlog:
         found.put("stellwerk_outbox_jobs", ("held",), jobs.held)
         found.put("stellwerk_store_read_seconds", (), took)
         found.put("stellwerk_store_read_timestamp_seconds", (), self._clock())
+        for state, number in domains.items():
+            found.put("stellwerk_domains", (state,), number)
         self.dead_letters = jobs.dead
         self._oldest = [
             ("stellwerk_journal_oldest_open_seconds", work.oldest),

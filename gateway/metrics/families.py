@@ -75,6 +75,8 @@ _FAMILIES = (
     Family("stellwerk_log_lines_dropped", "counter", ("role",), "Log lines nobody took: standard error was blocked."),
     Family("stellwerk_traces_lost", "counter", ("role",), "Stories that could not be written."),
     Family("stellwerk_jobs_run", "counter", ("outcome",), "Attempts at jobs of the outbox: done, retried, dead."),
+    Family("stellwerk_domain_looks", "counter", ("outcome",),
+           "What looks at domains' DNS came to: pass, fail, temp, nxdomain, null_mx, doubted."),
     # From here on the desk alone knows them.
     Family("stellwerk_build_info", "gauge", ("version", "python"), "Always 1."),
     Family("stellwerk_processes", "gauge", ("role",), "Processes that are alive and not standing still."),
@@ -93,6 +95,7 @@ _FAMILIES = (
     Family("stellwerk_outbox_jobs", "gauge", ("state",), "Jobs: due (tries to come included), dead; held mail."),
     Family("stellwerk_outbox_oldest_due_seconds", "gauge", (), "How long the oldest job has been due and is not done."),
     Family("stellwerk_outbox_oldest_held_seconds", "gauge", (), "How long the oldest held mail waits for a decision."),
+    Family("stellwerk_domains", "gauge", ("state",), "Domains and claims of domains by state."),
     Family("stellwerk_store_read_seconds", "gauge", (), "How long reading the numbers of journal and outbox took."),
     Family("stellwerk_store_read_timestamp_seconds", "gauge", (), "POSIX time at which they were last read."),
 )  # fmt: skip

@@ -83,6 +83,8 @@ class ProcessMetrics:
         self._dns(snapshot)
         for outcome, number in gateway.job_counts.items():
             snapshot.put("stellwerk_jobs_run", (outcome,), number)
+        for outcome, number in gateway.domains.counts.items():
+            snapshot.put("stellwerk_domain_looks", (outcome,), number)
         snapshot.put("stellwerk_log_lines_dropped", (snapshot.role,), dropped_lines())
         snapshot.put("stellwerk_event_loop_lag_seconds", (snapshot.role,), *self._lag.numbers)
         _usage(snapshot)

@@ -8,6 +8,7 @@ from gateway.delivery.maildir_folder import safe_segment
 from gateway.directory.cache import Reads
 from gateway.directory.senders import SenderLogins
 from gateway.directory.service import DirectoryService
+from gateway.errors import StoreUnavailable
 from gateway.mail.address import Address, AddressError, normalise_domain
 
 MapName = Literal["recipients", "domains", "sender-logins"]
@@ -22,7 +23,7 @@ class MapAnswers:
         self._senders = SenderLogins(store, directory.version)
 
     async def answer(self, name: MapName, key: str) -> str | None:
-        """The value of `key`; None: there is none. Raises `StoreUnavailable` when that cannot be known for certain."""
+        """The value of `key`; None: there is none. Raises `StoreUnavailable` when Postfix must ask again later."""
         await self._directory.version.must_be_fresh()
         if name == "domains":
             return self._domain(key)
@@ -39,9 +40,14 @@ class MapAnswers:
             domain = normalise_domain(key)
         except AddressError:  # ".example.org", by which Postfix asks for subdomains
             return None
-        return domain if self._directory.hosts(domain) else None
+        # A suspended one is still ours: Postfix must not call its mail relaying, which is refused for good.
+        ours = self._directory.hosts(domain) or self._directory.refusal(domain) is not None
+        return domain if ours else None
 
     async def _recipient(self, address: Address) -> str | None:
+        refusal = self._directory.refusal(address.domain)
+        if refusal is not None and refusal.is_temporary:
+            raise StoreUnavailable(refusal.text)  # Postfix answers 451 4.3.0, as we would
         mailbox = await self._directory.mailbox(address)
         return maildir_of(mailbox.address) if mailbox is not None and mailbox.takes_mail else None
 

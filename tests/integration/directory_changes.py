@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.directory.actor import command_line
 from gateway.directory.change import Command, carry_out
-from gateway.directory.domains import AddDomain, TrustDomain
+from gateway.directory.domains import TrustDomain
 from gateway.directory.mailboxes import AddMailbox
 from gateway.directory.organisations import AddContext, AddOrganisation
 from gateway.directory.people import AddPerson
@@ -24,8 +24,7 @@ def town(*people: str) -> list[Command[Any]]:
     commands: list[Command[Any]] = [
         AddOrganisation("acme"),
         AddContext("acme", "main"),
-        AddDomain(DOMAIN, "acme"),
-        TrustDomain(DOMAIN),
+        TrustDomain(DOMAIN, organisation="acme"),
         AddMailbox(f"team@{DOMAIN}", "acme", "main", "shared"),
     ]
     for name in people:

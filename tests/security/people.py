@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.directory.actor import command_line
 from gateway.directory.change import Command, carry_out
-from gateway.directory.domains import AddDomain, TrustDomain
+from gateway.directory.domains import TrustDomain
 from gateway.directory.mailboxes import AddMailbox
 from gateway.directory.organisations import AddContext, AddOrganisation
 from gateway.directory.passwords import hash_password
@@ -26,16 +26,16 @@ def commands() -> list[Command[Any]]:
     found: list[Command[Any]] = [
         AddOrganisation("acme"),
         AddContext("acme", "main"),
-        AddDomain("acme.test", "acme"),
-        TrustDomain("acme.test"),
-        AddDomain("new.test", "acme"),
+        TrustDomain("acme.test", organisation="acme"),
+        TrustDomain("new.test", organisation="acme"),
     ]
     for name in ("anna", "bo", "cleo", "dora"):
         address = f"{name}@acme.test"
         found += [AddPerson(address, "acme", "main"), AddMailbox(address, "acme", "main", owner=address)]
         if name != "dora":
             found.append(SetPassword(address, known))
-    return [*found, AddMailbox("anna@new.test", "acme", "main", owner="anna@acme.test")]
+    found.append(AddMailbox("anna@new.test", "acme", "main", owner="anna@acme.test"))
+    return [*found, TrustDomain("new.test", trusted=False)]
 
 
 async def fill(database: Path) -> None:

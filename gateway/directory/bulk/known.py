@@ -14,6 +14,7 @@ from gateway.directory.actor import Actor
 from gateway.directory.errors import BadValue, DirectoryError, NotFound
 from gateway.directory.tables import context, domain, organisation
 from gateway.directory.visibility import visible_context, visible_organisation
+from gateway.domains.states import CHANGEABLE
 from gateway.mail.address import Address
 from gateway.store.store import Store
 
@@ -37,7 +38,7 @@ class KnownPlaces:
     organisations: Mapping[str, Any]
     contexts: Mapping[tuple[str, str], KnownContext]
     domains: Mapping[str, str]
-    """Id of the organisation by the domain's name."""
+    """Id of the organisation by the name of a domain that gets new addresses."""
     default: tuple[str, str] = ("", "")
     """Organisation and context of rows that name none."""
     _allowed: dict[str, None] = field(default_factory=dict)
@@ -46,7 +47,8 @@ class KnownPlaces:
         """Where a row belongs. Raises `DirectoryError`, also when the address's domain is not its organisation's."""
         owner_id = self.domains.get(address.domain)
         if owner_id is None:
-            raise NotFound("domain", address.domain, hint="add it first: stellwerk domain add NAME --organisation O")
+            hint = f"add it first, and prove it: stellwerk domain show {address.domain}"
+            raise NotFound("domain", address.domain, hint=hint)
         name = values.get("organisation", "") or self.default[0]
         owner = self.organisations.get(name) if name else self._by_id(owner_id)
         if owner is None:
@@ -82,7 +84,8 @@ async def known_places(store: Store, actor: Actor, default: tuple[str, str]) -> 
         (by_id[row.organisation_id].name, row.name): KnownContext(row.id, row.name, by_id[row.organisation_id])
         for row in places
     }
-    domains = await store.read(select(domain.c.name, domain.c.organisation_id))
+    usable = domain.c.state.in_(sorted(CHANGEABLE)), domain.c.frozen_at.is_(None), domain.c.disputed_at.is_(None)
+    domains = await store.read(select(domain.c.name, domain.c.organisation_id).where(*usable))
     mine = {row.name: row.organisation_id for row in domains if row.organisation_id in by_id}
     return KnownPlaces(actor, {row.name: row for row in owners}, found, mine, default)
 

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from gateway.delivery.transport import Outcome
 from gateway.directory.actor import command_line
 from gateway.directory.change import Change, Command, carry_out, one
-from gateway.directory.domains import AddDomain, TrustDomain
+from gateway.directory.domains import TrustDomain
 from gateway.directory.mailboxes import AddAlias, AddMailbox, find_mailbox
 from gateway.directory.organisations import AddContext, AddOrganisation
 from gateway.directory.tables import auto_answer, out_of_office
@@ -46,8 +46,7 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Running]:
         for command in (
             AddOrganisation("acme"),
             AddContext("acme", "sales"),
-            AddDomain("acme.test", "acme"),
-            TrustDomain("acme.test"),
+            TrustDomain("acme.test", organisation="acme"),
             AddMailbox("team@acme.test", "acme", "sales", "shared", display_name="Acme Sales"),
             AddAlias("info@acme.test", "team@acme.test"),
         ):

@@ -38,7 +38,7 @@ CHANGES = [
         "context_plugin.add acme/sales vip_tagging: plugin vip_tagging, enabled 1",
     ),
     ("context fallback acme/sales team@acme.test", "context.fallback acme/sales: fallback_mailbox_id - -> "),
-    ("domain add Firm.Test --organisation acme", "domain.add firm.test"),
+    ("domain add Firm.Test --organisation acme --contact e@home.test", "domain.add firm.test"),
     ("domain distrust acme.test", "domain.distrust acme.test: state trusted -> unverified"),
     ("user add eva@acme.test --context plant --name Eva", "person.add eva@acme.test"),
     ("user change bo@acme.test --phone 12", "person.change bo@acme.test: phone - -> 12"),

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, Table, update
 
 from gateway.directory.actor import Actor, command_line
 from gateway.directory.change import Command, Done, carry_out
-from gateway.directory.domains import AddDomain, TrustDomain
+from gateway.directory.domains import TrustDomain
 from gateway.directory.mailboxes import AddAlias, AddMailbox
 from gateway.directory.organisations import AddContext, AddOrganisation
 from gateway.directory.people import AddPerson
@@ -80,12 +80,10 @@ TOWN: tuple[Command[Any], ...] = (
     AddOrganisation("acme", "Acme Ltd"),
     AddContext("acme", "sales"),
     AddContext("acme", "plant"),
-    AddDomain("acme.test", "acme"),
-    TrustDomain("acme.test"),
+    TrustDomain("acme.test", organisation="acme"),
     AddOrganisation("other"),
     AddContext("other", "main"),
-    AddDomain("other.test", "other"),
-    TrustDomain("other.test"),
+    TrustDomain("other.test", organisation="other"),
     AddPerson("anna@acme.test", "acme", "sales", "Anna Berg", "organisation_admin"),
     AddPerson("bo@acme.test", "acme", "plant", "Bo Dahl"),
     AddPerson("cleo@other.test", "other", "main", "Cleo Fink"),

@@ -357,7 +357,7 @@ async def test_an_export_fills_an_empty_installation(town: Kept, tmp_path: Path,
     assert ",'=Bo," in people
     assert ",'+49 30 1," in people
     empty = another()
-    for command in TOWN[:9]:
+    for command in TOWN[:7]:
         await empty.do(command)
     await bring(empty, await check(empty, tmp_path, people, people=True))
     await bring(empty, await check(empty, tmp_path, boxes))

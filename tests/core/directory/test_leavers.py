@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from gateway.directory.domains import AddDomain, TrustDomain
+from gateway.directory.domains import TrustDomain
 from gateway.directory.mailboxes import AddMailbox
 from gateway.directory.members import AddMember, Rights
 from gateway.directory.organisations import AddContext, AddOrganisation, SetFallback
@@ -78,8 +78,7 @@ async def _arrange(kept: Kept, members: set[tuple[str, str]], fallback: str) -> 
     commands: list[Any] = [
         AddOrganisation("acme"),
         AddContext("acme", "main"),
-        AddDomain("acme.test", "acme"),
-        TrustDomain("acme.test"),
+        TrustDomain("acme.test", organisation="acme"),
         AddMailbox("team@acme.test", "acme", "main", "shared"),
     ]
     for name in NAMES:

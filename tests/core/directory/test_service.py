@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from gateway.directory.cache import STALE_SECONDS, Version
-from gateway.directory.domains import AddDomain, TrustDomain
+from gateway.directory.domains import TrustDomain
 from gateway.directory.mailboxes import AddAlias, AddMailbox, ChangeMailbox, EndAlias
 from gateway.directory.members import AddMember, Rights
 from gateway.directory.organisations import AddOrganisation, ChangeOrganisation, SetFallback, SwitchPlugin
@@ -82,8 +82,7 @@ async def test_what_is_said_at_rcpt(town: Kept, address: str, reply: str) -> Non
 
 
 async def test_an_international_domain_has_one_form(town: Kept) -> None:
-    await town.do(AddDomain("Bücher.test", "acme"))
-    await town.do(TrustDomain("xn--bcher-kva.test"))
+    await town.do(TrustDomain("Bücher.test", organisation="acme"))
     await town.do(AddMailbox("anna@bücher.test", "acme", "sales", "shared"))
     walk = await walk_with(town)
     for domain in ("bücher.test", "BÜCHER.test", "xn--bcher-kva.test"):
@@ -212,8 +211,7 @@ async def test_a_change_is_seen_with_the_next_look_and_what_is_known_is_not_aske
 async def test_a_new_domain_is_seen_with_the_next_look(kept: Kept) -> None:
     walk = await walk_with(kept)
     await kept.do(AddOrganisation("acme"))
-    await kept.do(AddDomain("acme.test", "acme"))
-    await kept.do(TrustDomain("acme.test"))
+    await kept.do(TrustDomain("acme.test", organisation="acme"))
     assert str(await rcpt(walk, "x@acme.test")).startswith("550 5.7.1")
     await walk.directory.version.look()
     assert str(await rcpt(walk, "x@acme.test")).startswith("550 5.1.1")

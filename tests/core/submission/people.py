@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from gateway.directory.actor import command_line
 from gateway.directory.change import Command, carry_out
-from gateway.directory.domains import AddDomain, TrustDomain
+from gateway.directory.domains import TrustDomain
 from gateway.directory.mailboxes import AddAlias, AddMailbox
 from gateway.directory.members import AddMember, Rights
 from gateway.directory.organisations import AddContext, AddOrganisation
@@ -34,13 +34,13 @@ auth_without_tls = true
 COMMANDS: tuple[Command[Any], ...] = (
     AddOrganisation("acme", "Acme Ltd"),
     AddContext("acme", "sales"),
-    AddDomain("acme.test", "acme"),
-    TrustDomain("acme.test"),
-    AddDomain("new.test", "acme"),
+    TrustDomain("acme.test", organisation="acme"),
+    TrustDomain("new.test", organisation="acme"),
     AddPerson("anna@acme.test", "acme", "sales", "Anna Berg"),
     AddPerson("bo@acme.test", "acme", "sales", "Bo Dahl"),
     AddMailbox("anna@acme.test", "acme", "sales", owner="anna@acme.test"),
     AddMailbox("anna@new.test", "acme", "sales", owner="anna@acme.test"),
+    TrustDomain("new.test", trusted=False),
     AddMailbox("bo@acme.test", "acme", "sales", owner="bo@acme.test"),
     AddMailbox("team@acme.test", "acme", "sales", "shared", display_name="Acme Sales"),
     AddAlias("info@acme.test", "team@acme.test"),

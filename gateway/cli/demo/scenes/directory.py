@@ -8,21 +8,22 @@ from gateway.cli.demo.stage import SENDER, Stage
 _DOMAIN = "acme.test"
 _ANNA, _BO, _TEAM, _ALIAS = (f"{local}@{_DOMAIN}" for local in ("anna", "bo", "team", "info"))
 _STRANGER = "somebody@foreign.test"
+_OWNER = "eva@home.test"
 
 
 def _added(stage: Stage) -> None:
     stage.run("stellwerk", "organisation", "add", "acme")
     stage.run("stellwerk", "context", "add", "sales")
-    stage.run("stellwerk", "domain", "add", _DOMAIN)
-    stage.run("stellwerk", "user", "add", _ANNA, "--name", "Anna Berg", "--mailbox")
-    stage.run("stellwerk", "user", "add", _BO, "--name", "Bo Dahl", "--mailbox")
+    stage.run("stellwerk", "domain", "add", _DOMAIN, "--contact", _OWNER)
     both = ("--to", _BO, "--to", _STRANGER)
     refused = stage.run("stellwerk", "send", "--from", SENDER, *both, "hello.eml", beginning_with="> MAIL")
     stage.claim(
-        "550 for both: a domain that nobody has vouched for is as foreign as any other",
+        "550 for both: a domain that nobody has proven or vouched for is as foreign as any other",
         refused.status == 1 and refused.output.count("< 550 5.7.1 relaying denied") == both.count("--to"),
     )
     stage.run("stellwerk", "domain", "trust", _DOMAIN)
+    stage.run("stellwerk", "user", "add", _ANNA, "--name", "Anna Berg", "--mailbox")
+    stage.run("stellwerk", "user", "add", _BO, "--name", "Bo Dahl", "--mailbox")
     stage.run("stellwerk", "mailbox", "add", _TEAM, "--kind", "shared", "--owner", _ANNA)
     stage.run("stellwerk", "member", "add", _TEAM, _BO)
     stage.run("stellwerk", "alias", "add", _ALIAS, _TEAM)
