@@ -1,4 +1,4 @@
-"""One knot of its own directories and port on loopback: zones that take dynamic updates and are signed by knot itself."""
+"""One knot of its own directories and port on loopback: zones that take dynamic updates, and that knot signs itself."""
 
 from __future__ import annotations
 
