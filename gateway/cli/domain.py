@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.directory_options import Desk, Office, changing, organisation_option, reading
+from gateway.cli.domain_publish import publish
 from gateway.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ FORMATS = ("table", "zone", "panel", "nsupdate", "json")
 @click.group()
 def domain() -> None:
     """Domains: a new one neither receives nor sends until its owner proves it in DNS, or an operator trusts it."""
+
+
+domain.add_command(publish)
 
 
 @domain.command()
