@@ -7,6 +7,7 @@ record that is not there. Errors say what was found and what to do; gateway/doma
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass
 
 import dns.exception
@@ -173,7 +174,8 @@ class UpdateServer:
         except TimeoutError:
             raise
         except (OSError, EOFError) as error:
-            words = (error.strerror if isinstance(error, OSError) else None) or "the connection was closed"
+            number = error.errno if isinstance(error, OSError) else None
+            words = os.strerror(number) if number else "the connection was closed"
             raise PublishingError(
                 f"{self.server} does not answer over TCP: {words}; is it the right address?"
             ) from None

@@ -179,7 +179,7 @@ async def test_the_zone_is_the_servers_to_say(domain: str) -> None:
 async def test_a_server_that_is_not_there_is_named() -> None:
     async with serving() as gone:
         pass
-    assert "does not answer over TCP: Connect call failed" in str(await refusal(gone.zone_of(ZONE)))
+    assert "does not answer over TCP: Connection refused" in str(await refusal(gone.zone_of(ZONE)))
 
 
 LOOKS = {

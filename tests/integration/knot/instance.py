@@ -44,6 +44,9 @@ key:
   - id: narrow
     algorithm: hmac-sha256
     secret: "{narrow}"
+  - id: careful
+    algorithm: hmac-sha256
+    secret: "{careful}"
   - id: stranger
     algorithm: hmac-sha256
     secret: "{stranger}"
@@ -58,6 +61,13 @@ acl:
     update-owner: name
     update-owner-match: equal
     update-owner-name: [_mailgw-challenge]
+  - id: careful
+    key: careful
+    action: update
+    update-type: [TXT, MX]
+    update-owner: name
+    update-owner-match: equal
+    update-owner-name: [_mailgw-challenge, customer.test., _dmarc]
 template:
   - id: default
     storage: "{directory}/zones"
@@ -72,15 +82,15 @@ policy:
 ZONE_LINES = """\
   - domain: {name}
     file: {name}.zone
-    acl: [owner, narrow]
+    acl: [owner, narrow, careful]
 """
 START = "$TTL 300\n@ SOA ns hostmaster 1 7200 900 1209600 30\n@ NS ns\nns A 127.0.0.1\n"
-KEYS = ("owner", "narrow", "stranger")
+KEYS = ("owner", "narrow", "careful", "stranger")
 
 
 @dataclass(frozen=True)
 class Knot:
-    """A running server. `keys`: the secrets of those who may change all, one name, and nothing."""
+    """A running server. `keys`: the secrets of those who may change all, one name, what is wanted, and nothing."""
 
     address: str
     directory: Path
