@@ -248,6 +248,15 @@ def test_the_rule_for_knot_that_the_docs_print_is_enough(here: Here) -> None:
     assert here.loop.run(here.server.script(refused, "careful"))[0] != 0
 
 
+@pytest.mark.server("knsupdate")
+def test_the_printed_script_does_the_same(here: Here) -> None:
+    ran = here.stellwerk("domain", "records", ZONE, "--format", "nsupdate", "--spf", "v=spf1 mx -all")
+    assert here.loop.run(here.server.script(ran.output)) == (0, "")
+    published = here.publish("--yes")
+    assert (published.status, published.output.splitlines()[-1]) == (0, "nothing to publish")
+    assert here.texts(ZONE, "MX") == ["10 mx1.gateway.test.", "5 mx.old.test."]
+
+
 @pytest.mark.parametrize("zone", ["@ MX 0 .\n"])
 def test_a_domain_that_takes_no_mail_is_not_made_to(here: Here) -> None:
     ran = here.publish("--yes")
