@@ -121,12 +121,16 @@ class _Asked:
         done: list[str] = []
         try:
             for update in planned.updates:
-                await self.server.send(update, planned.zone)
-                done.append(f"{update.there.name} {update.there.type}")
-        except PublishingError:
-            if done:
-                click.echo(f"published before that: {', '.join(done)}", err=True)
-            raise
+                what = f"{update.there.name} {update.there.type}"
+                try:
+                    await self.server.send(update, planned.zone)
+                except PublishingError as error:
+                    if done:
+                        click.echo(f"published before that: {', '.join(done)}", err=True)
+                    if not error.code:
+                        done.append(f"{what} (not known whether)")
+                    raise
+                done.append(what)
         finally:
             if done:
                 await self._note(office, tuple(done))

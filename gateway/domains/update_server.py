@@ -60,7 +60,10 @@ _UPDATING = {
 
 
 class PublishingError(StellwerkError):
-    """The server did not answer, or did not do it. `code` is the response code or TSIG error, where there is one."""
+    """The server did not answer, or did not do it. `code` is the response code or TSIG error, where there is one.
+
+    An update that ends without a code may have been done.
+    """
 
     def __init__(self, text: str, code: str = "") -> None:
         super().__init__(text)
@@ -114,16 +117,13 @@ class UpdateServer:
         try:
             answer = await self._exchange(message)
         except TimeoutError:
-            raise PublishingError(
-                f"{self.server} took the update of {what} and did not answer within {self.seconds:g} s; whether it was "
-                "done is not known: run the command again, it begins with what is there"
-            ) from None
+            raise self._unknown(f"{self.server} did not answer within {self.seconds:g} s", what) from None
+        except PublishingError as error:
+            raise self._unknown(str(error), what) from None
         if answer.code != "NOERROR":
             raise self._error(_UPDATING, answer, what=what, zone=zone, name=what)
         if not answer.message.had_tsig:
-            raise PublishingError(
-                f"{self.server}: the answer to the update of {what} is not signed; is this the server?"
-            )
+            raise self._unknown(f"{self.server}: the answer is not signed; is this the server?", what)
         if not update.stands_in(await self._records(update.there.name, update.there.type, zone)):
             raise PublishingError(
                 f"{self.server} says that the update of {what} is done, and does not show it; look into its log, and "
@@ -201,6 +201,13 @@ class UpdateServer:
         except (dns.exception.DNSException, ValueError):
             raise PublishingError(f"{self.server} sent something that is no DNS answer; is it a name server?") from None
         return _Answer(bare, dns.rcode.to_text(bare.rcode()))
+
+    def _unknown(self, problem: str, what: str) -> PublishingError:
+        """An update was sent, and what came back says nothing of it."""
+        return PublishingError(
+            f"{problem}; whether the update of {what} was done is not known: run the command again, it begins with "
+            "what is there"
+        )
 
     def _error(self, texts: dict[str, str], answer: _Answer, **names: str) -> PublishingError:
         """By its code. What it was about, and that nothing came of it, is always said."""

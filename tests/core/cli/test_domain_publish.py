@@ -1,12 +1,16 @@
-"""`stellwerk domain publish` before any name server is asked: what it wants, and whom it refuses."""
+"""`stellwerk domain publish` without a name server, or with one that breaks off: what it wants, whom it refuses."""
 
 from __future__ import annotations
 
+import base64
+import json
 from pathlib import Path
 
 import pytest
 
+from gateway.testing.loop_thread import LoopThread
 from tests.core.cli.directory_town import Stellwerk, caller, make_town
+from tests.core.domains.test_update_server import KEY, SOA, answer, serving
 from tests.databases import MadeOnce
 
 SERVER = ("--server", "127.0.0.1:1")
@@ -74,3 +78,20 @@ def test_a_domain_without_a_claim_has_nothing_to_publish(stellwerk: Stellwerk, k
     ran = stellwerk("domain", "publish", "acme.test", *SERVER, "--key", str(key), "--yes")
     assert ran.status == 1
     assert "acme.test is trusted and has no token to publish" in ran.errors
+
+
+def test_an_update_of_which_nobody_knows_stands_in_the_audit(stellwerk: Stellwerk, key: Path) -> None:
+    key.write_text(f"{KEY.name}:{base64.b64encode(KEY.secret).decode()}")
+    nothing = answer("NXDOMAIN", authority=(SOA,))
+    with LoopThread() as loop:
+        # zone, ownership key, MX; and then the update, which is not answered
+        serves = serving(answer("NOERROR", SOA), nothing, nothing, lambda query: b"")
+        server = loop.run(serves.__aenter__())
+        ran = stellwerk(*PUBLISH, "--server", str(server.server), "--key", str(key), "--yes", "--required")
+        loop.run(serves.__aexit__(None, None, None))
+    assert ran.status == 1
+    what = "_stellwerk-challenge.customer.test TXT"
+    assert f"whether the update of {what} was done is not known" in ran.errors
+    assert "published before that" not in ran.errors
+    (entry,) = json.loads(stellwerk("directory", "log", "--action", "domain.publish", "--json").output)
+    assert entry["after"]["records"] == [f"{what} (not known whether)"]

@@ -242,9 +242,13 @@ async def test_an_update_that_is_not_done(case: str) -> None:
     assert str(refused).endswith("nothing of it was changed")
 
 
-UNKNOWN = {
-    "silence": ((None,), "whether it was done is not known"),
-    "not signed": ((unsigned(),), "is not signed"),
+NOT_KNOWN = "whether the update of _x.customer.test TXT was done is not known: run the command again"
+UNKNOWN: dict[str, tuple[tuple[Answering | None, ...], str]] = {
+    "silence": ((None,), NOT_KNOWN),
+    "a broken connection": ((lambda query: b"",), NOT_KNOWN),
+    "no DNS": ((lambda query: b"HTTP/1.0 400 Bad Request",), NOT_KNOWN),
+    "not signed": ((unsigned(),), f"the answer is not signed; is this the server?; {NOT_KNOWN}"),
+    "another's signature": ((lambda query: signed(dns.message.make_response(query), OTHER),), NOT_KNOWN),
     "not shown": ((answer(), answer("NXDOMAIN", authority=(SOA,))), "is done, and does not show it"),
 }
 
@@ -256,6 +260,7 @@ async def test_an_update_of_which_nobody_knows(case: str) -> None:
         refused = await refusal(server.send(the_update(), ZONE))
     assert expected in str(refused)
     assert "nothing of it was changed" not in str(refused)
+    assert refused.code == ""
 
 
 async def test_an_update_that_is_done_is_seen() -> None:
