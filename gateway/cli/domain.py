@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 language_option = click.option(
     "--language", type=click.Choice(["en", "de"]), help="Of the sentences. Without: domains.language."
 )
+_FILE = click.Path(path_type=Path, dir_okay=False)
 FORMATS = ("table", "zone", "panel", "nsupdate", "json")
 
 
@@ -125,6 +127,28 @@ def check(desk: Desk, name: str, organisation: str, watch: bool, language: str |
         domain_check.stopped(spoken)
         done = False
     sys.exit(0 if done else 1)
+
+
+@domain.command()
+@reading
+@click.argument("name")
+@organisation_option
+@language_option
+@click.option("--zone", default="", metavar="ZONE", help="The zone it is entered in. Without: as DNS tells.")
+@click.option("--html", type=_FILE, help="Write a page that needs nothing else, to be printed or sent along.")
+@click.option("--text", type=_FILE, help="Write the text of a mail; its first line is the subject.")
+def invite(
+    desk: Desk, name: str, organisation: str, language: str | None, zone: str, html: Path | None, text: Path | None
+) -> None:  # fmt: skip
+    """Write a hand-out for whoever runs the domain's DNS: what to enter, what is missing, how to see it oneself.
+
+    Without --html and --text the text is printed.
+    """
+    from gateway.cli.domain_invite import handout_of, write_handout
+
+    spoken = _language(desk, language)
+    made = desk.run(lambda office: handout_of(office, name, organisation, zone, spoken))
+    write_handout(made, html, text, as_json=desk.as_json)
 
 
 def _language(desk: Desk, named: str | None) -> Language:

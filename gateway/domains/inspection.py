@@ -108,6 +108,12 @@ async def expectation(store: Store, config: Config, shown: Shown, now: float) ->
     )
 
 
+async def zone_of(domain: str, probing: Probing) -> str:
+    """The zone that a domain's records are entered in, as DNS tells; empty when it does not."""
+    async with probing.open() as probe:
+        return (await probe.zone(domain)).apex
+
+
 def _with_hold(claim: Claim, shown: Shown) -> Claim:
     """What waits for the operator is told as such: the DNS may be in order, and nothing happens all the same."""
     hold = shown.row.hold
