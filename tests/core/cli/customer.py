@@ -71,3 +71,11 @@ def customer_of(
         token = json.loads(stellwerk("domain", "token", NAME, "--json").output)["token"]
         yield Customer(config, stellwerk, server, token)
         loop.run(server.stop())
+
+
+@pytest.fixture
+def customer(
+    tmp_path: Path, made_once: MadeOnce, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Customer]:
+    with customer_of(tmp_path, made_once, capsys, monkeypatch) as made:
+        yield made

@@ -11,7 +11,6 @@ import signal
 import struct
 import subprocess
 import termios
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,6 @@ from tests.databases import MadeOnce
 from tests.integration.gateway_process import STELLWERK
 
 PATIENCE_SECONDS = 60.0
-
-
-@pytest.fixture
-def customer(
-    tmp_path: Path, made_once: MadeOnce, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Customer]:
-    with customer_of(tmp_path, made_once, capsys, monkeypatch) as made:
-        yield made
 
 
 def rows_of(output: str) -> dict[str, list[str]]:

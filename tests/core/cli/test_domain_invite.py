@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from pathlib import Path
 
 import dns.message
 import dns.name
@@ -17,8 +15,7 @@ import dns.rdatatype
 import pytest
 
 from gateway.testing.dns_zone import Record
-from tests.core.cli.customer import APEX, CHALLENGE, MX, NAME, OLD_MX, OTHERS, Customer, customer_of
-from tests.databases import MadeOnce
+from tests.core.cli.customer import APEX, CHALLENGE, MX, NAME, OLD_MX, OTHERS, Customer
 
 OTHER_TEXT: Record = (NAME, "TXT", '"something else"', 300)
 OLD_SPF: list[Record] = [
@@ -26,14 +23,6 @@ OLD_SPF: list[Record] = [
     (NAME, "TXT", '"v=spf1 ip4:192.0.2.2 ~all"', 300),
 ]
 DMARC: Record = (f"_dmarc.{NAME}", "TXT", f'"v=DMARC1; p=reject; rua=mailto:postmaster@{NAME}"', 300)
-
-
-@pytest.fixture
-def customer(
-    tmp_path: Path, made_once: MadeOnce, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Customer]:
-    with customer_of(tmp_path, made_once, capsys, monkeypatch) as made:
-        yield made
 
 
 @dataclass
