@@ -24,7 +24,7 @@ from gateway.directory.tables import (
     person,
 )
 from gateway.directory.visibility import (
-    administered_context,
+    administered_person,
     visible_context,
     visible_mailbox,
     visible_organisation,
@@ -282,7 +282,7 @@ def _shares(actor: Actor) -> ColumnElement[bool]:
 
 def _administered(actor: Actor) -> ColumnElement[bool]:
     """Condition on `person`: the actor themselves, and whomever they administer."""
-    return or_(person.c.id == actor.person_id, administered_context(actor, person.c.context_id))
+    return or_(person.c.id == actor.person_id, administered_person(actor))
 
 
 def _in(place: Place | None) -> ColumnElement[bool]:

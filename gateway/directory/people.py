@@ -13,6 +13,7 @@ from gateway.directory.change import Change, one
 from gateway.directory.domains import find_domain
 from gateway.directory.errors import BadValue, Conflict, NotAllowed, NotFound
 from gateway.directory.organisations import find_context, find_organisation
+from gateway.directory.rank import must_administer_mailbox_of
 from gateway.directory.tables import app_password, context, mailbox, organisation, person
 from gateway.directory.visibility import sees_person
 from gateway.mail.ids import new_id
@@ -47,7 +48,8 @@ class AddPerson:
         if find_domain(change, address.domain).organisation_id != owner.id:
             raise NotFound("domain", address.domain, hint=f"it is none of {owner.name}")
         if one(change, person, address=address.key) is not None:
-            raise Conflict(f"{address.key} is a person already; addresses of people are never given away again")
+            raise Conflict(is_a_person_already(address.key))
+        must_administer_mailbox_of(change, address.key)
         row = {
             "id": new_id(),
             "context_id": where.id,
@@ -214,8 +216,7 @@ class FoundPerson:
     def must_be_administered_by(self, actor: Actor, what: str) -> None:
         """Raises `NotAllowed`. Nobody administers somebody who may do more than they."""
         actor.must_administer(self.organisation_id, self.row.context_id, what)
-        if ROLES.index(self.row.role) > ROLES.index(actor.role):
-            raise NotAllowed(f"{actor.name} ({actor.role}) may not {what} for {self.row.address} ({self.row.role})")
+        actor.must_not_do_for_more(self.row.role, self.row.address, what)
 
 
 def find_person(change: Change, address: str) -> FoundPerson:
@@ -232,6 +233,14 @@ def find_person(change: Change, address: str) -> FoundPerson:
     if row.id != change.actor.person_id and not sees_person(change, row.id):
         raise NotFound("person", address, hint="stellwerk user list shows all")
     return FoundPerson(row, place.id, place.name, place.context)
+
+
+def is_a_person_already(address: str) -> str:
+    """Why `address` cannot be a new person's: the history of two people would be one."""
+    return (
+        f"{address} is a person already; an address is free again only once they have left and are erased: stellwerk "
+        "user activate takes them back, stellwerk person erase erases them"
+    )
 
 
 def free_extension(change: Change, context_id: str, text: str) -> str:
@@ -252,5 +261,5 @@ def check_role(actor: Actor, role: str) -> None:
     """Nobody makes somebody more than they are. Raises `BadValue`, `NotAllowed`."""
     if role not in ROLES:
         raise BadValue(f'"{role}" is no role; expected {", ".join(ROLES)}')
-    if ROLES.index(role) > ROLES.index(actor.role):
+    if actor.may_do_less_than(role):
         raise NotAllowed(f"{actor.name} ({actor.role}) may not make somebody {role}")
