@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, Select, and_, select
 
 from gateway.directory import names
 from gateway.directory.actor import ROLES, Actor, Role
@@ -124,13 +124,14 @@ class MovePerson:
 class SetPassword:
     """A new password, hashed by the caller (argon2id, PHC string). The old one, and every session, is dead at once.
 
-    Empty: no login by password.
+    Empty: no login by password. Returns how many app passwords stay valid; with `end_app_passwords` none does.
     """
 
     address: str
     password: str
+    end_app_passwords: bool = False
 
-    def run(self, change: Change, /) -> str:
+    def run(self, change: Change, /) -> int:
         found = find_person(change, self.address)
         if change.actor.person_id != found.row.id:
             found.must_be_administered_by(change.actor, "set a password")
@@ -143,7 +144,9 @@ class SetPassword:
         }
         change.change(person, found.row, values, action="person.password", name=found.row.address,
                       organisation_id=found.organisation_id)  # fmt: skip
-        return str(found.row.id)
+        if self.end_app_passwords:
+            end_app_passwords(change, found)
+        return len(change.rows(_open_app_passwords(found.row.id)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +162,7 @@ class AddAppPassword:
         if change.actor.person_id != found.row.id:
             found.must_be_administered_by(change.actor, "add an app password")
         found.must_be_active()
-        present = select(func.count()).where(
-            app_password.c.person_id == found.row.id, app_password.c.ended_at.is_(None)
-        )
-        if (number := change.count(present)) >= MOST_APP_PASSWORDS:
+        if (number := len(change.rows(_open_app_passwords(found.row.id)))) >= MOST_APP_PASSWORDS:
             raise Conflict(
                 f"{found.row.address} has {number} app passwords, and {MOST_APP_PASSWORDS} is the most; end one first"
             )
@@ -200,6 +200,23 @@ class EndAppPassword:
 
 
 @dataclass(frozen=True, slots=True)
+class EndAppPasswords:
+    """All of a person's, and every session with them. Returns how many there were."""
+
+    address: str
+
+    def run(self, change: Change, /) -> int:
+        found = find_person(change, self.address)
+        if change.actor.person_id != found.row.id:
+            found.must_be_administered_by(change.actor, "end app passwords")
+        if count := end_app_passwords(change, found):
+            values = {"credential_version": found.row.credential_version + 1}
+            change.change(person, found.row, values, action="person.sessions", name=found.row.address,
+                          organisation_id=found.organisation_id)  # fmt: skip
+        return count
+
+
+@dataclass(frozen=True, slots=True)
 class FoundPerson:
     """A person's row and where it belongs."""
 
@@ -233,6 +250,20 @@ def find_person(change: Change, address: str) -> FoundPerson:
     if row.id != change.actor.person_id and not sees_person(change, row.id):
         raise NotFound("person", address, hint="stellwerk user list shows all")
     return FoundPerson(row, place.id, place.name, place.context)
+
+
+def end_app_passwords(change: Change, found: FoundPerson) -> int:
+    """How many there were. That sessions end too is the caller's business."""
+    rows = change.rows(_open_app_passwords(found.row.id))
+    for row in rows:
+        change.change(app_password, row, {"ended_at": change.now, "password": ""}, action="app_password.end",
+                      name=f"{found.row.address} {row.label}", organisation_id=found.organisation_id)  # fmt: skip
+    return len(rows)
+
+
+def _open_app_passwords(person_id: str) -> Select[Any]:
+    mine = and_(app_password.c.person_id == person_id, app_password.c.ended_at.is_(None))
+    return select(app_password).where(mine).order_by(app_password.c.created_at, app_password.c.id)
 
 
 def is_a_person_already(address: str) -> str:
