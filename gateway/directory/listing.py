@@ -255,7 +255,7 @@ async def members(
         .join(person, person.c.id == membership.c.person_id)
         .where(
             visible_mailbox(actor),
-            or_(visible_person(actor), _shares(actor)),
+            or_(visible_person(actor), shares(actor)),
             true() if every else then,
             _led_to(mailbox_address),
             _named(person.c.address, person_address),
@@ -271,8 +271,8 @@ def _member(row: Any) -> Listed:
     return {**kept, "rights": rights}
 
 
-def _shares(actor: Actor) -> ColumnElement[bool]:
-    """Whoever works in a mailbox sees who else does."""
+def shares(actor: Actor) -> ColumnElement[bool]:
+    """Condition on `mailbox`: whoever works in it sees who else does."""
     if not actor.person_id:
         return false()
     other = membership.alias("other_membership")

@@ -13,7 +13,7 @@ from gateway.directory.actor import Actor
 from gateway.directory.bulk.files import BadFile, Line, Problem
 from gateway.directory.bulk.importing import Chunk, Progress, row_id
 from gateway.directory.bulk.known import KnownPlaces, key_of, known_places, look_up
-from gateway.directory.bulk.rights import check_logins
+from gateway.directory.bulk.rights import refused_logins
 from gateway.directory.errors import BadValue, DirectoryError
 from gateway.directory.people import ACTIVE, INACTIVE, check_language, check_role, is_a_person_already
 from gateway.directory.tables import context, person
@@ -108,7 +108,8 @@ async def check_people(
             problems.append(Problem(line.number, str(error)))
     _check_against_each_other(rows, problems)
     deputies = await _check_against_the_directory(store, actor, rows, problems, progress)
-    await check_logins(store, actor, {row.address: row.line for row in rows}, problems)
+    refused = await refused_logins(store, actor, {row.address: row.line for row in rows})
+    problems += [Problem(*each) for each in refused]
     if problems:
         raise BadFile(file, sorted(problems, key=lambda problem: problem.line))
     return People(rows, deputies)
