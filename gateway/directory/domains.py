@@ -56,7 +56,7 @@ class TrustDomain:
 
     def run(self, change: Change, /) -> bool:
         change.actor.must_be_operator("trust a domain")
-        row = find_domain(change, self.name)
+        row = find_domain(change, self.name, _ADD if self.trusted else "stellwerk domain list shows all")
         values: dict[str, Any] = {"state": TRUSTED if self.trusted else UNVERIFIED, "state_since": change.now}
         if row.state == values["state"]:
             return False
@@ -64,11 +64,14 @@ class TrustDomain:
         return change.change(domain, row, values, action=action, name=row.name, organisation_id=row.organisation_id)
 
 
-def find_domain(change: Change, name: str) -> Row[Any]:
+_ADD = "add it first: stellwerk domain add NAME --organisation O"
+
+
+def find_domain(change: Change, name: str, hint: str = _ADD) -> Row[Any]:
     """Raises `NotFound`, for a domain of an organisation that the actor does not see, too."""
     row = one(change, domain, name=names.domain(name))
     if row is None:
-        raise NotFound("domain", name, hint="add it first: stellwerk domain add NAME --organisation O")
+        raise NotFound("domain", name, hint=hint)
     change.actor.must_see(row.organisation_id, "domain", name)
     return row
 

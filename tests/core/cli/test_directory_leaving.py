@@ -72,6 +72,10 @@ def test_a_person_is_handed_out_and_erased(stellwerk: Stellwerk, monkeypatch: py
     done = stellwerk("person", "erase", "bo@acme.test", "--yes")
     assert done.output.startswith("erased: they are erased-")
     assert "bo@acme.test" not in stellwerk("directory", "log", "--json").output
+    # Nobody knows any more whose the address was: a new person may have it, with nothing of that history.
+    assert stellwerk("user", "add", "bo@acme.test", "--context", "plant", "--name", "Bo Other").status == 0
+    anew = json.loads(stellwerk("person", "export", "bo@acme.test").output)
+    assert (anew["person"]["name"], [entry["action"] for entry in anew["audit"]]) == ("Bo Other", ["person.add"])
 
 
 def sent(tmp_path: Path) -> dict[str, Any]:

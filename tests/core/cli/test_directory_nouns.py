@@ -126,6 +126,12 @@ REFUSALS = [
     (1, "user deactivate anna@acme.test --as bo@acme.test", 'there is no person "anna@acme.test"'),
     (1, "user list --as nobody@acme.test", 'there is no person "nobody@acme.test"'),
     (1, "alias add bo@acme.test team@acme.test", "bo@acme.test is taken: it is the main address of a mailbox"),
+    (1, "domain distrust nix.test", 'there is no domain "nix.test"; stellwerk domain list shows all'),
+    (1, "domain trust nix.test", 'there is no domain "nix.test"; add it first: stellwerk domain add NAME'),
+    (1, "context show-to main acme/sales --as zed@other.test", 'no context "acme/sales"; expected one of other'),
+    (1, "context show-to other/main acme/sales", 'no context "acme/sales"; expected one of other'),
+    (1, "context show-to acme/sales main --as zed@other.test", 'there is no organisation "acme"'),
+    (1, "user add bo@acme.test --context plant", "an address is free again only once they have left and are erased"),
     (1, "directory log --as bo@acme.test", "bo@acme.test (member) may not read the audit"),
     (1, "directory audit --as bo@acme.test", "may not audit the directory"),
     (1, "user send-credentials bo@acme.test --to bo@home.test", "names no server in [client_setup.imap]"),
@@ -143,9 +149,12 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("status", "words", "text"), REFUSALS, ids=[words for _, words, _ in REFUSALS])
 def test_what_is_refused_and_how(stellwerk: Stellwerk, status: int, words: str, text: str) -> None:
+    if "zed@" in words:
+        stellwerk("user", "add", "zed@other.test", "--role", "organisation_admin")
     ran = stellwerk(*words.split())
     assert (ran.status, ran.output) == (status, "")
     assert text in ran.errors
+    assert "--organisation says" not in ran.errors
     assert "Traceback" not in ran.errors
 
 
