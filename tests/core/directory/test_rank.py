@@ -17,6 +17,7 @@ from gateway.directory.bulk.people_file import check_people
 from gateway.directory.change import Command
 from gateway.directory.errors import NotAllowed
 from gateway.directory.intake import AddIntake, EndIntake
+from gateway.directory.leaving import DeactivatePerson
 from gateway.directory.listing import app_passwords
 from gateway.directory.mailboxes import AddAlias, AddMailbox, ChangeMailbox, EndAlias, EndMailbox, GiveMailbox
 from gateway.directory.members import AddMember, EndMember, Rights
@@ -124,6 +125,20 @@ ALLOWED: list[tuple[str, Command[Any], str]] = [
 @pytest.mark.parametrize(("command", "who"), [each for _, *each in ALLOWED], ids=[name for name, *_ in ALLOWED])
 async def test_what_an_administrator_still_may(town: Kept, dora: Actor, command: Command[Any], who: str) -> None:
     assert await town.do(command, await actor_of(town.store, who)) is not False
+
+
+async def test_an_organisation_s_administrator_changes_nothing_of_an_operator_s(town: Kept, dora: Actor) -> None:
+    await town.do(AddPerson("root@acme.test", "acme", "sales", "Root", "operator"))
+    await town.do(AddMailbox("root@acme.test", "acme", "sales", owner="root@acme.test"))
+    with pytest.raises(NotAllowed, match=r"\(organisation_admin\) may not .* for root@acme.test \(operator\)$"):
+        await town.do(AddMember("root@acme.test", ANNA, Rights()), await actor_of(town.store, ANNA))
+
+
+async def test_the_mailbox_of_somebody_who_has_left_is_handed_over_by_those_above_them(town: Kept, dora: Actor) -> None:
+    await town.do(DeactivatePerson(ANNA))
+    with pytest.raises(NotAllowed):
+        await town.do(GiveMailbox(ANNA, DORA), dora)
+    assert await town.do(GiveMailbox(ANNA, DORA), await actor_of(town.store, "hans@acme.test"))
 
 
 async def test_a_member_who_was_given_the_right_to_manage_still_may(town: Kept, dora: Actor) -> None:
