@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, not_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, not_, or_, select
 
 from gateway.directory import listing
 from gateway.directory.actor import Actor
@@ -56,20 +56,19 @@ async def mailbox_rows(store: Store, actor: Actor, place: Place | None) -> Expor
     for row in await store.read(query):
         aliases.setdefault(row.address, []).append(row.key)
     members: dict[str, list[str]] = {}
-    hidden = {row.address for row in await store.read(_owned_by_hidden(actor))}
+    hidden = {row.address for row in await store.read(_owned_by_active(actor).where(not_(_is_seen(actor))))}
     for row in await store.read(_members(actor)):
         if not row.is_seen:
             hidden.add(row.mailbox)
             continue
         rights = [right for right in ("read", "send_as", "send_on_behalf", "manage") if row._mapping[f"can_{right}"]]
         members.setdefault(row.mailbox, []).append(f"{row.person}={'+'.join(rights)}")
-    active = await store.read(select(person.c.address).where(person.c.state == ACTIVE))
-    there = {row.address for row in active}
+    owned = {row.address for row in await store.read(_owned_by_active(actor))}
     listed = await listing.mailboxes(store, actor, place)
     rows = [
         {
             **row,
-            "owner": row["owner"] if row["owner"] in there else "",
+            "owner": row["owner"] if row["address"] in owned else "",
             "receives": "yes" if row["receives"] else "no",
             "vip": "yes" if row["vip"] else "no",
             "max_message_bytes": "" if row["max_message_bytes"] is None else row["max_message_bytes"],
@@ -94,11 +93,11 @@ def _is_seen(actor: Actor) -> ColumnElement[bool]:
     return or_(visible_person(actor), listing.shares(actor))
 
 
-def _owned_by_hidden(actor: Actor) -> Any:
+def _owned_by_active(actor: Actor) -> Select[Any]:
     return (
         select(mailbox.c.address)
         .join_from(mailbox, person, person.c.id == mailbox.c.owner_id)
-        .where(mailbox.c.ended_at.is_(None), person.c.state == ACTIVE, visible_mailbox(actor), not_(_is_seen(actor)))
+        .where(mailbox.c.ended_at.is_(None), person.c.state == ACTIVE, visible_mailbox(actor))
     )
 
 
