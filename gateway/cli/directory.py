@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -51,9 +52,11 @@ def log(
     first = moment(since) if since else None
     last = moment(until, end=True) if until else None
 
-    async def work(office: Office) -> list[dict[str, object]]:
+    async def work(office: Office) -> list[dict[str, Any]]:
         whose = (await office.organisation(organisation)).organisation_id if organisation else ""
         search = audit_log.Search(actor, action, name, whose, first, last, count)
         return await audit_log.entries(office.store, office.actor, search)
 
-    desk.show(desk.run(work), "at", "actor", "action", "name", "before", "after")
+    rows = desk.run(work)
+    desk.show(rows if desk.as_json else [audit_log.told(row) for row in rows],
+              "at", "actor", "action", "name", "before", "after")  # fmt: skip

@@ -9,8 +9,8 @@ from sqlalchemy import and_, select
 
 from gateway.directory.change import Change, one
 from gateway.directory.errors import BadValue, Conflict, NotFound
-from gateway.directory.people import ACTIVE, INACTIVE, FoundPerson, find_person
-from gateway.directory.tables import app_password, mailbox, membership, person
+from gateway.directory.people import ACTIVE, INACTIVE, FoundPerson, end_app_passwords, find_person
+from gateway.directory.tables import mailbox, membership, person
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,7 @@ class DeactivatePerson:
             values["deputy_id"] = _deputy(change, found, self.deputy)
         same: dict[str, Any] = {"organisation_id": found.organisation_id}
         change.change(person, found.row, values, action="person.deactivate", name=found.row.address, **same)
-        mine = and_(app_password.c.person_id == found.row.id, app_password.c.ended_at.is_(None))
-        for row in change.rows(select(app_password).where(mine)):
-            change.change(app_password, row, {"ended_at": change.now, "password": ""}, action="app_password.end",
-                          name=f"{found.row.address} {row.label}", **same)  # fmt: skip
+        end_app_passwords(change, found)
         open_ones = and_(membership.c.person_id == found.row.id, membership.c.until.is_(None))
         for row in change.rows(select(membership).where(open_ones)):
             box = one(change, mailbox, id=row.mailbox_id)

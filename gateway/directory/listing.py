@@ -24,7 +24,7 @@ from gateway.directory.tables import (
     person,
 )
 from gateway.directory.visibility import (
-    administered_context,
+    administered_person,
     visible_context,
     visible_mailbox,
     visible_organisation,
@@ -260,7 +260,7 @@ async def members(
         .join(person, person.c.id == membership.c.person_id)
         .where(
             visible_mailbox(actor),
-            or_(visible_person(actor), _shares(actor)),
+            or_(visible_person(actor), shares(actor)),
             true() if every else then,
             _led_to(mailbox_address),
             _named(person.c.address, person_address),
@@ -276,8 +276,8 @@ def _member(row: Any) -> Listed:
     return {**kept, "rights": rights}
 
 
-def _shares(actor: Actor) -> ColumnElement[bool]:
-    """Whoever works in a mailbox sees who else does."""
+def shares(actor: Actor) -> ColumnElement[bool]:
+    """Condition on `mailbox`: whoever works in it sees who else does."""
     if not actor.person_id:
         return false()
     other = membership.alias("other_membership")
@@ -287,7 +287,7 @@ def _shares(actor: Actor) -> ColumnElement[bool]:
 
 def _administered(actor: Actor) -> ColumnElement[bool]:
     """Condition on `person`: the actor themselves, and whomever they administer."""
-    return or_(person.c.id == actor.person_id, administered_context(actor, person.c.context_id))
+    return or_(person.c.id == actor.person_id, administered_person(actor))
 
 
 def _in(place: Place | None) -> ColumnElement[bool]:

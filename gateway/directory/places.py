@@ -59,7 +59,7 @@ async def context_meant(
     first, slash, rest = named.partition("/")
     if slash:
         if organisation_named not in {"", first}:
-            raise BadValue(f'"{named}" is a context of {first}, and --organisation says {organisation_named}')
+            raise NotFound("context", named, hint=f"expected one of {organisation_named}")
         organisation_named, named = first, rest
     whose = await organisation_meant(store, actor, organisation_named, "" if slash else address)
     query = select(context.c.id, context.c.name).where(

@@ -14,6 +14,7 @@ from gateway.directory.actor import Actor
 from gateway.directory.bulk.files import BadFile, Line, Problem
 from gateway.directory.bulk.importing import Chunk, Progress, row_id
 from gateway.directory.bulk.known import KnownContext, KnownPlaces, flag, key_of, known_places, look_up
+from gateway.directory.bulk.rights import refused_addresses, refused_owners
 from gateway.directory.dangling import first_administrator
 from gateway.directory.errors import BadValue, DirectoryError, NotFound, OverPlan
 from gateway.directory.mailboxes import ALIAS, KINDS, MAIN
@@ -124,6 +125,11 @@ async def check_mailboxes(
             problems.append(Problem(line.number, str(error)))
     await _check_addresses(store, rows, problems, progress)
     people = await _check_people(store, actor, rows, problems)
+    if not actor.is_operator:
+        refused = refused_owners(actor, ((row.line, row.owner) for row in rows if row.owner), people)
+        wanted = {key: (row.line, row.owner) for row in rows for key in (row.address, *row.aliases)}
+        refused += await refused_addresses(store, actor, wanted)
+        problems += [Problem(*each) for each in refused]
     heirs = await _heirs(store, rows, problems)
     await _check_plans(store, rows, people, problems)
     if problems:
@@ -204,7 +210,7 @@ async def _check_people(
     """Everybody who is named, by address; whoever is not there is a problem for each line."""
     wanted = {row.owner for row in rows if row.owner} | {who for row in rows for who, _ in row.members}
     query = (
-        select(person.c.id, person.c.address, context.c.organisation_id)
+        select(person.c.id, person.c.address, person.c.role, context.c.organisation_id)
         .join_from(person, context, person.c.context_id == context.c.id)
         .where(visible_person(actor), person.c.state == ACTIVE)
     )

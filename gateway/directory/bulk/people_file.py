@@ -13,8 +13,9 @@ from gateway.directory.actor import Actor
 from gateway.directory.bulk.files import BadFile, Line, Problem
 from gateway.directory.bulk.importing import Chunk, Progress, row_id
 from gateway.directory.bulk.known import KnownPlaces, key_of, known_places, look_up
+from gateway.directory.bulk.rights import refused_logins
 from gateway.directory.errors import BadValue, DirectoryError
-from gateway.directory.people import ACTIVE, INACTIVE, check_language, check_role
+from gateway.directory.people import ACTIVE, INACTIVE, check_language, check_role, is_a_person_already
 from gateway.directory.tables import context, person
 from gateway.directory.visibility import visible_person
 from gateway.store.store import Store
@@ -107,6 +108,9 @@ async def check_people(
             problems.append(Problem(line.number, str(error)))
     _check_against_each_other(rows, problems)
     deputies = await _check_against_the_directory(store, actor, rows, problems, progress)
+    if not actor.is_operator:
+        refused = await refused_logins(store, actor, {row.address: row.line for row in rows})
+        problems += [Problem(*each) for each in refused]
     if problems:
         raise BadFile(file, sorted(problems, key=lambda problem: problem.line))
     return People(rows, deputies)
@@ -162,9 +166,7 @@ async def _check_against_the_directory(
     taken = await look_up(
         store, select(person.c.address), person.c.address, by_address, lambda done: progress("checking", done, total)
     )
-    for found in taken:
-        text = f"{found.address} is a person already; addresses of people are never given away again"
-        problems.append(Problem(by_address[found.address].line, text))
+    problems += [Problem(by_address[found.address].line, is_a_person_already(found.address)) for found in taken]
     wanted = {(row.context_id, row.extension): row for row in rows if row.extension}
     query = select(person.c.context_id, person.c.extension, person.c.address).where(person.c.extension != "")
     for context_id in {place for place, _ in wanted}:

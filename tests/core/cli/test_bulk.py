@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import stat
 import subprocess
 from pathlib import Path
 
@@ -52,6 +53,52 @@ def test_people_and_mailboxes_come_in_and_go_out(stellwerk: Stellwerk, tmp_path:
     assert lines[1] == b"acme,plant,bo@acme.test,Bo Dahl,member,en,,,,active"
     [entry] = json.loads(stellwerk("directory", "log", "--action", "mailbox.import", "--json").output)
     assert entry["after"] == {"addresses": ["eva@acme.test", "shop@acme.test"]}
+
+
+EXPORTS = [
+    "user export",
+    "mailbox export",
+    "addressbook export --context acme/sales",
+    "person export bo@acme.test",
+]
+
+
+@pytest.mark.parametrize("words", EXPORTS)
+def test_an_export_is_for_whoever_made_it_and_overwrites_only_by_force(
+    stellwerk: Stellwerk, tmp_path: Path, words: str
+) -> None:
+    target = tmp_path / "export"
+    export = (*words.split(), "--to", str(target))
+    assert stellwerk(*export).output.endswith(f" to {target}\n")
+    written = target.read_bytes()
+    assert (stat.S_IMODE(target.stat().st_mode), written) == (0o600, stellwerk(*words.split()).output.encode())
+    target.write_bytes(b"mine")
+    ran = stellwerk(*export)
+    assert (ran.status, ran.output, ran.errors) == (
+        1,
+        "",
+        f"{target} is there already and was left as it is; name another file, or say --force\n",
+    )
+    assert target.read_bytes() == b"mine"
+    target.chmod(0o644)
+    assert stellwerk(*export, "--force").status == 0
+    assert (stat.S_IMODE(target.stat().st_mode), target.read_bytes()) == (0o600, written)
+    nowhere = stellwerk(*words.split(), "--to", str(tmp_path / "no" / "export"))
+    assert (nowhere.status, nowhere.errors) == (
+        1,
+        f"{tmp_path}/no is no directory; make it, or name another place\n",
+    )
+
+
+def test_what_an_export_leaves_out_is_told(stellwerk: Stellwerk) -> None:
+    for words in (
+        "user add dora@acme.test --context sales --role context_admin",
+        "mailbox set team@acme.test --owner bo@acme.test",
+    ):
+        assert stellwerk(*words.split()).status == 0
+    ran = stellwerk("mailbox", "export", "--as", "dora@acme.test")
+    assert ran.errors.startswith("1 mailbox was left out: an owner or member is of a context that you do not see")
+    assert ("bo@acme.test" in ran.output, "anna@acme.test" in ran.output) == (False, True)
 
 
 def test_every_error_with_its_line(stellwerk: Stellwerk, tmp_path: Path) -> None:

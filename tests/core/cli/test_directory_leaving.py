@@ -72,6 +72,10 @@ def test_a_person_is_handed_out_and_erased(stellwerk: Stellwerk, monkeypatch: py
     done = stellwerk("person", "erase", "bo@acme.test", "--yes")
     assert done.output.startswith("erased: they are erased-")
     assert "bo@acme.test" not in stellwerk("directory", "log", "--json").output
+    # Nobody knows any more whose the address was: a new person may have it, with nothing of that history.
+    assert stellwerk("user", "add", "bo@acme.test", "--context", "plant", "--name", "Bo Other").status == 0
+    anew = json.loads(stellwerk("person", "export", "bo@acme.test").output)
+    assert (anew["person"]["name"], [entry["action"] for entry in anew["audit"]]) == ("Bo Other", ["person.add"])
 
 
 def sent(tmp_path: Path) -> dict[str, Any]:
@@ -138,6 +142,32 @@ def test_a_password_is_sent_only_when_that_is_asked_for(stellwerk: Stellwerk, tm
     stored = re.search(rb"\$argon2id\$v=19\$m=65536,t=3,p=1\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]{43}", hashes)
     assert stored is not None
     assert PasswordHasher().verify(stored[0].decode(), shown[1])
+
+
+@pytest.mark.parametrize(
+    ("language", "end", "lines", "not_there"),
+    [
+        ("en", False, ["more. App passwords, each for one program, stay valid: you have 1."], "whatever was valid"),
+        ("de", False, ["für einzelne Programme gelten weiter: Sie haben 1."], "was vorher galt"),
+        ("en", True, ["The password was made for you just now, and whatever was valid before is not"], "App pass"),
+        ("de", True, ["Das Passwort wurde eben erzeugt; was vorher galt, gilt nicht mehr."], "App-Pass"),
+    ],
+)
+def test_the_mail_says_what_is_valid_still(
+    stellwerk: Stellwerk, tmp_path: Path, language: str, end: bool, lines: list[str], not_there: str
+) -> None:
+    stellwerk("user", "change", "bo@acme.test", "--language", language)
+    stellwerk("user", "app-password", "add", "bo@acme.test", "phone")
+    send = ("user", "send-credentials", "bo@acme.test", "--to", "bo@home.test", "--with-new-password")
+    ran = stellwerk(*send, *(["--end-app-passwords"] if end else []))
+    assert (ran.status, "1 app password stays valid" in ran.output) == (0, not end)
+    body = email.message_from_bytes(sent(tmp_path)["content"], policy=email.policy.default).get_body()
+    assert body is not None
+    text = body.get_content().replace("\r", "")
+    assert set(lines) <= set(text.splitlines())
+    assert not_there not in text
+    rows = json.loads(stellwerk("user", "app-password", "list", "bo@acme.test", "--json").output)
+    assert [row["ended_at"] is not None for row in rows] == [end]
 
 
 @pytest.mark.parametrize(

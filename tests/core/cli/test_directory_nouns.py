@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, func, update
 
+from gateway.directory.tables import audit_entry
 from tests.core.cli.directory_town import Stellwerk, caller, make_town
 from tests.databases import MadeOnce
 
@@ -37,29 +39,29 @@ CHANGES = [
         "context plugin acme/sales vip_tagging on",
         "context_plugin.add acme/sales vip_tagging: plugin vip_tagging, enabled 1",
     ),
-    ("context fallback acme/sales team@acme.test", "context.fallback acme/sales: fallback_mailbox_id - -> "),
+    ("context fallback acme/sales team@acme.test", "context.fallback acme/sales: fallback_mailbox - -> team@acme.test"),
     ("domain add Firm.Test --organisation acme --contact e@home.test", "domain.add firm.test"),
     ("domain distrust acme.test", "domain.distrust acme.test: state trusted -> unverified"),
     ("user add eva@acme.test --context plant --name Eva", "person.add eva@acme.test"),
     ("user change bo@acme.test --phone 12", "person.change bo@acme.test: phone - -> 12"),
-    ("user change bo@acme.test --context sales", "mailbox.move bo@acme.test"),
-    ("user change bo@acme.test --deputy anna@acme.test", "person.deputy bo@acme.test"),
+    ("user change bo@acme.test --context sales", "mailbox.move bo@acme.test: context acme/plant -> acme/sales"),
+    ("user change bo@acme.test --deputy anna@acme.test", "person.deputy bo@acme.test: deputy - -> anna@acme.test"),
     ("user password bo@acme.test --generate", "person.password bo@acme.test"),
     ("user app-password add bo@acme.test phone", "app_password.add bo@acme.test phone"),
     ("user deactivate bo@acme.test", "person.deactivate bo@acme.test: state active -> inactive"),
-    ("mailbox add eva@acme.test --context sales --owner anna@acme.test", "mailbox.add eva@acme.test"),
+    ("mailbox add eva@acme.test --context sales --owner anna@acme.test", "owner anna@acme.test"),
     (
         "mailbox set team@acme.test --receives off --vip on",
         "mailbox.change team@acme.test: receives 1 -> 0, vip 0 -> 1",
     ),
     ("mailbox set team@acme.test --limit unlimited", "nothing to change"),
     ("mailbox set team@acme.test --next-hop store", "mailbox.change team@acme.test: next_hop - -> store"),
-    ("mailbox set team@acme.test --owner anna@acme.test", "mailbox.give team@acme.test"),
+    ("mailbox set team@acme.test --owner anna@acme.test", "mailbox.give team@acme.test: owner - -> anna@acme.test"),
     ("mailbox out-of-office set bo@acme.test --text Away", "out_of_office.add bo@acme.test: text Away"),
     ("mailbox intake team@acme.test on", "address.add team-"),
     ("mailbox end team@acme.test", "mailbox.end team@acme.test"),
     ("member add team@acme.test bo@acme.test --send-as", "membership.add team@acme.test bo@acme.test"),
-    ("alias add post@acme.test team@acme.test", "address.add post@acme.test"),
+    ("alias add post@acme.test team@acme.test", "mailbox team@acme.test, kind alias"),
     ("alias end info@acme.test", "address.end info@acme.test"),
 ]
 
@@ -124,6 +126,12 @@ REFUSALS = [
     (1, "user deactivate anna@acme.test --as bo@acme.test", 'there is no person "anna@acme.test"'),
     (1, "user list --as nobody@acme.test", 'there is no person "nobody@acme.test"'),
     (1, "alias add bo@acme.test team@acme.test", "bo@acme.test is taken: it is the main address of a mailbox"),
+    (1, "domain distrust nix.test", 'there is no domain "nix.test"; stellwerk domain list shows all'),
+    (1, "domain trust nix.test", 'there is no domain "nix.test"; add it first: stellwerk domain add NAME'),
+    (1, "context show-to main acme/sales --as zed@other.test", 'no context "acme/sales"; expected one of other'),
+    (1, "context show-to other/main acme/sales", 'no context "acme/sales"; expected one of other'),
+    (1, "context show-to acme/sales main --as zed@other.test", 'there is no organisation "acme"'),
+    (1, "user add bo@acme.test --context plant", "an address is free again only once they have left and are erased"),
     (1, "directory log --as bo@acme.test", "bo@acme.test (member) may not read the audit"),
     (1, "directory audit --as bo@acme.test", "may not audit the directory"),
     (1, "user send-credentials bo@acme.test --to bo@home.test", "names no server in [client_setup.imap]"),
@@ -141,9 +149,12 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("status", "words", "text"), REFUSALS, ids=[words for _, words, _ in REFUSALS])
 def test_what_is_refused_and_how(stellwerk: Stellwerk, status: int, words: str, text: str) -> None:
+    if "zed@" in words:
+        stellwerk("user", "add", "zed@other.test", "--role", "organisation_admin")
     ran = stellwerk(*words.split())
     assert (ran.status, ran.output) == (status, "")
     assert text in ran.errors
+    assert "--organisation says" not in ran.errors
     assert "Traceback" not in ran.errors
 
 
@@ -186,6 +197,81 @@ def test_a_password_from_standard_input(
     ran = stellwerk("user", "password", "bo@acme.test", "--stdin")
     assert (ran.status, text in ran.errors) == (status, True)
     assert "correct horse" not in ran.output + ran.errors
+
+
+def test_in_json_a_made_password_stands_where_it_is_read(stellwerk: Stellwerk) -> None:
+    ran = stellwerk("user", "password", "bo@acme.test", "--generate", "--json")
+    told = json.loads(ran.output)
+    assert (ran.errors, [entry["action"] for entry in told["changes"]], told["app_passwords"]) == (
+        "",
+        ["person.password"],
+        0,
+    )
+    assert len(told["password"].replace("-", "")) == 20
+    assert told["password"] not in stellwerk("directory", "log", "--json").output
+    added = json.loads(stellwerk("user", "app-password", "add", "bo@acme.test", "phone", "--json").output)
+    assert len(added["password"].replace("-", "")) == 20
+    tried = json.loads(stellwerk("user", "password", "bo@acme.test", "--generate", "--json", "--dry-run").output)
+    assert (tried["app_passwords"], "password" in tried) == (1, False)
+
+
+def test_app_passwords_that_a_new_password_leaves_valid_are_told_and_ended(stellwerk: Stellwerk) -> None:
+    def valid() -> list[object]:
+        rows = listed(stellwerk, "user", "app-password", "list", "bo@acme.test")
+        return [row["label"] for row in rows if row["ended_at"] is None]
+
+    end = "stellwerk user app-password end bo@acme.test --all"
+    new = ("user", "password", "bo@acme.test", "--generate")
+    for label, told in (("phone", f"1 app password stays valid; to end it: {end}"), ("lap top", f"2 app passwords stay valid; to end them: {end}")):  # noqa: E501  # fmt: skip
+        stellwerk("user", "app-password", "add", "bo@acme.test", label)
+        assert told in stellwerk(*new).output.splitlines()
+    tried = stellwerk(*new, "--end-app-passwords", "--dry-run")
+    assert ("would: app_password.end bo@acme.test lap top" in tried.output, len(valid())) == (True, 2)
+    assert "stay valid" not in stellwerk(*new, "--end-app-passwords").output
+    assert valid() == []
+    ended = listed(stellwerk, "directory", "log", "--action", "app_password.end")
+    assert {row["name"] for row in ended} == {"bo@acme.test phone", "bo@acme.test lap top"}
+    stellwerk("user", "app-password", "add", "bo@acme.test", "phone")
+    assert "person.sessions bo@acme.test" in stellwerk(*end.split()[1:]).output
+    assert (valid(), stellwerk(*end.split()[1:]).output) == ([], "nothing to change\n")
+
+
+def test_ids_are_told_by_the_names_that_people_know(stellwerk: Stellwerk, tmp_path: Path) -> None:
+    stellwerk("mailbox", "set", "team@acme.test", "--owner", "anna@acme.test")
+    changed = json.loads(stellwerk("mailbox", "set", "team@acme.test", "--owner", "bo@acme.test", "--json").output)
+    [entry] = json.loads(stellwerk("directory", "log", "--last", "1", "--json").output)
+    anna, bo = entry["before"]["owner_id"], entry["after"]["owner_id"]
+    for each in (changed[0], entry):
+        assert each["names"] == {anna: "anna@acme.test", bo: "bo@acme.test"}
+    stellwerk("mailbox", "end", "team@acme.test")
+    stellwerk("user", "add", "eva@acme.test", "--context", "acme/plant", "--mailbox")
+    shown = stellwerk("directory", "log", "--last", "1000").output
+    assert "owner anna@acme.test\towner bo@acme.test" in shown
+    assert "mailbox team@acme.test, kind main" in shown
+    ids = {value for row in listed(stellwerk, "directory", "log") for value in row["names"]}  # type: ignore[attr-defined]
+    assert {anna, bo} <= ids
+    assert not [identity for identity in ids if identity in shown]
+    engine = create_engine(f"sqlite:///{tmp_path}/test.db")
+    with engine.begin() as connection:
+        connection.execute(update(audit_entry).values(after=func.replace(audit_entry.c.after, bo, "1m8mgone")))
+    engine.dispose()
+    assert "owner anna@acme.test\towner (gone) 1m8mgone" in stellwerk("directory", "log", "--last", "1000").output
+
+
+def test_what_belongs_to_a_noun_is_shown_a_line_each(stellwerk: Stellwerk) -> None:
+    stellwerk("member", "add", "team@acme.test", "bo@acme.test", "--send-as")
+    stellwerk("member", "add", "team@acme.test", "anna@acme.test")
+    lines = stellwerk("mailbox", "show", "team@acme.test").output.splitlines()
+    assert [line for line in lines if line.startswith("addresses\t")] == [
+        "addresses\tinfo@acme.test, kind alias",
+        "addresses\tteam@acme.test, kind main",
+    ]
+    members = [line for line in lines if line.startswith("members\t")]
+    assert [line.partition(",")[0] for line in members] == ["members\tbo@acme.test", "members\tanna@acme.test"]
+    assert [line.rpartition(", ")[2] for line in members] == ["rights read+send_as", "rights read"]
+    bo = stellwerk("user", "show", "bo@acme.test").output.splitlines()
+    assert "mailboxes\tbo@acme.test" in bo
+    assert [line.partition(",")[0] for line in bo if line.startswith("memberships")] == ["memberships\tteam@acme.test"]
 
 
 def test_app_passwords_are_listed_and_ended(stellwerk: Stellwerk) -> None:

@@ -27,7 +27,7 @@ from gateway.directory.change import Command, Done, carry_out
 from gateway.directory.dangling import audit
 from gateway.directory.errors import BadValue, Conflict
 from gateway.directory.leaving import DeactivatePerson, SetDeputy
-from gateway.directory.mailboxes import AddAlias, ChangeMailbox
+from gateway.directory.mailboxes import AddAlias, AddMailbox, ChangeMailbox
 from gateway.directory.members import AddMember, Rights
 from gateway.directory.organisations import ChangeOrganisation
 from gateway.directory.people import AddPerson, ChangePerson
@@ -335,8 +335,8 @@ async def test_an_administrator_imports_into_what_is_theirs(town: Kept, tmp_path
 
 async def exported(town: Kept) -> tuple[str, str]:
     people, boxes = io.StringIO(newline=""), io.StringIO(newline="")
-    write_rows(people, PEOPLE_COLUMNS, await people_rows(town.store, OPERATOR, None))
-    write_rows(boxes, MAILBOX_COLUMNS, await mailbox_rows(town.store, OPERATOR, None))
+    write_rows(people, PEOPLE_COLUMNS, (await people_rows(town.store, OPERATOR, None)).rows)
+    write_rows(boxes, MAILBOX_COLUMNS, (await mailbox_rows(town.store, OPERATOR, None)).rows)
     return people.getvalue(), boxes.getvalue()
 
 
@@ -363,6 +363,42 @@ async def test_an_export_fills_an_empty_installation(town: Kept, tmp_path: Path,
     await bring(empty, await check(empty, tmp_path, boxes))
     # What had no owner has one now.
     assert await exported(empty) == (people, boxes.replace("shared,,", "shared,anna@acme.test,"))
+
+
+async def test_an_export_names_nobody_who_is_not_seen_and_loses_nothing_in_silence(town: Kept) -> None:
+    """A row without the owner or a member would be imported as if there were none."""
+    command: Command[Any]
+    for command in (
+        AddPerson("dora@acme.test", "acme", "sales", role="context_admin"),
+        AddPerson("eva@acme.test", "acme", "sales"),
+        SetDeputy("eva@acme.test", "bo@acme.test"),
+        AddMailbox("owned@acme.test", "acme", "sales", "shared", "bo@acme.test"),
+        AddMailbox("ours@acme.test", "acme", "sales", "shared", "dora@acme.test"),
+        AddMember("ours@acme.test", "bo@acme.test", Rights()),
+        AddMember("team@acme.test", "bo@acme.test", Rights()),
+    ):
+        await town.do(command)
+    dora = await actor_of(town.store, "dora@acme.test")
+    boxes, people = await mailbox_rows(town.store, dora, None), await people_rows(town.store, dora, None)
+    # Bo is of another context, but who works in a mailbox sees who else does.
+    assert [(row["address"], row["owner"], row["members"]) for row in boxes.rows] == [
+        ("anna@acme.test", "anna@acme.test", ""),
+        ("ours@acme.test", "dora@acme.test", "bo@acme.test=read"),
+    ]
+    [told] = boxes.left_out
+    assert told == (
+        "2 mailboxes were left out: an owner or member is of a context that you do not see; an administrator of the "
+        "organisation exports all"
+    )
+    assert [(row["address"], row["deputy"]) for row in people.rows] == [
+        ("anna@acme.test", ""),
+        ("dora@acme.test", ""),
+        ("eva@acme.test", ""),
+    ]
+    assert people.left_out == ("1 deputy was left out: of a context that you do not see",)
+    anna = await actor_of(town.store, "anna@acme.test")
+    everything = await mailbox_rows(town.store, anna, None)
+    assert (len(everything.rows), everything.left_out) == (5, ())
 
 
 @pytest.mark.parametrize("cell", ["", "plain", "=1+1", "+49", "-", "@x", "'=1", "''=1", "'quoted'", "\tx", "a=b"])
