@@ -78,12 +78,14 @@ def hide_from(desk: Desk, name: str, viewer: str, organisation: str) -> None:
 def plugin(desk: Desk, name: str, plugin: str, state: str, organisation: str) -> None:
     """Switch a plugin on or off for a context; "default" leaves it to the plugin again."""
     from gateway.directory.organisations import SwitchPlugin
+    from gateway.hooks.finding import there
 
     enabled = {"on": True, "off": False, "default": None}[state]
 
     async def make(office: Office) -> SwitchPlugin:
         place = await office.context(name, organisation)
-        return SwitchPlugin(place.organisation, place.context, plugin, enabled)
+        known = {*office.config.plugins, *there(office.config.plugin_dir)}
+        return SwitchPlugin(place.organisation, place.context, plugin, enabled, known)
 
     desk.change(make)
 

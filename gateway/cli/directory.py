@@ -22,10 +22,9 @@ def audit(desk: Desk, person: str) -> None:
 
     Exit status 1 when there is something.
     """
-    from gateway.directory import dangling, names
+    from gateway.directory import dangling
 
-    key = names.address(person).key if person else ""
-    found = desk.run(lambda office: dangling.audit(office.store, office.actor, key))
+    found = desk.run(lambda office: dangling.audit(office.store, office.actor, person))
     desk.show([finding.to_json() for finding in found], "noun", "name", "text", "command")
     sys.exit(1 if found else 0)
 

@@ -13,8 +13,10 @@ from typing import Any
 
 from sqlalchemy import and_, or_, select
 
+from gateway.directory import names
 from gateway.directory.actor import Actor
 from gateway.directory.errors import NotAllowed
+from gateway.directory.listing import must_see_person
 from gateway.directory.people import ACTIVE, INACTIVE
 from gateway.directory.tables import address, app_password, context, mailbox, membership, organisation, person
 from gateway.directory.visibility import administered_context, visible_organisation
@@ -39,9 +41,15 @@ Check = Callable[[Store, Actor], Awaitable[list[Finding]]]
 
 
 async def audit(store: Store, actor: Actor, person_address: str = "") -> list[Finding]:
-    """All findings that the actor can mend; with `person_address` those about one person. Raises `NotAllowed`."""
+    """All findings that the actor can mend; with `person_address` those about one person.
+
+    Raises `NotAllowed`, and `NotFound` for a person who never was, or whom the actor does not see.
+    """
     if actor.role == "member":
         raise NotAllowed(f"{actor.name} (member) may not audit the directory; administrators may")
+    if person_address:
+        await must_see_person(store, actor, person_address)
+        person_address = names.address(person_address).key
     found = [finding for check in CHECKS.values() for finding in await check(store, actor)]
     return [finding for finding in found if person_address in {"", finding.person}]
 

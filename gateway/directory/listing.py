@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, and_, false, func, or_, select, true
 from gateway.directory import names
 from gateway.directory.actor import Actor
 from gateway.directory.errors import NotFound
-from gateway.directory.places import Place
+from gateway.directory.places import Place, organisation_meant
 from gateway.directory.tables import (
     address,
     app_password,
@@ -43,7 +43,11 @@ async def organisations(store: Store, actor: Actor) -> list[Listed]:
 
 
 async def contexts(store: Store, actor: Actor, organisation_name: str = "") -> list[Listed]:
-    """With `people` and `mailboxes` counted, `sees` (contexts whose people are seen) and `plugins` (switched)."""
+    """With `people` and `mailboxes` counted, `sees` (contexts whose people are seen) and `plugins` (switched).
+
+    Raises `NotFound` for an organisation that is not there.
+    """
+    await _must_be_there(store, actor, organisation_name)
     fallback = mailbox.alias("fallback")
     active = and_(person.c.context_id == context.c.id, person.c.state == "active")
     open_ones = and_(mailbox.c.context_id == context.c.id, mailbox.c.ended_at.is_(None))
@@ -79,6 +83,8 @@ async def contexts(store: Store, actor: Actor, organisation_name: str = "") -> l
 
 
 async def domains(store: Store, actor: Actor, organisation_name: str = "") -> list[Listed]:
+    """Raises `NotFound` for an organisation that is not there."""
+    await _must_be_there(store, actor, organisation_name)
     addresses = select(func.count()).where(address.c.domain == domain.c.name).select_from(address).scalar_subquery()
     query = (
         select(
@@ -127,10 +133,7 @@ async def people(
 async def person_of(store: Store, actor: Actor, text: str) -> Listed:
     """One person, with the mailboxes they own, the memberships they have, and their app passwords. `NotFound`."""
     key = names.address(text).key
-    found = await store.read(select(person.c.id).where(person.c.address == key, visible_person(actor)))
-    if not found:
-        raise NotFound("person", text, hint="stellwerk user list shows all")
-    identity = found[0].id
+    identity = await must_see_person(store, actor, text)
     [row] = await people(store, actor, key=key)
     owned = select(mailbox.c.address).where(mailbox.c.owner_id == identity, mailbox.c.ended_at.is_(None))
     row["mailboxes"] = [each.address for each in await store.read(owned.order_by(mailbox.c.address))]
@@ -140,7 +143,8 @@ async def person_of(store: Store, actor: Actor, text: str) -> Listed:
 
 
 async def app_passwords(store: Store, actor: Actor, text: str) -> list[Listed]:
-    """Of a person: for themselves and whoever administers them; others get none."""
+    """Of a person: for themselves and whoever administers them; others get none. Raises `NotFound`."""
+    await must_see_person(store, actor, text)
     query = (
         select(app_password.c.id, app_password.c.label, app_password.c.created_at, app_password.c.ended_at)
         .join_from(app_password, person, app_password.c.person_id == person.c.id)
@@ -153,7 +157,11 @@ async def app_passwords(store: Store, actor: Actor, text: str) -> list[Listed]:
 async def mailboxes(
     store: Store, actor: Actor, place: Place | None = None, *, ended: bool = False, owner: str = "", key: str = ""
 ) -> list[Listed]:
-    """`owner`: only of the person who logs in with it. `key`: only the one with this main address."""
+    """`owner`: only of the person who logs in with it. `key`: only the one with this main address.
+
+    Raises `NotFound` for an owner of whom the actor sees neither themselves nor a mailbox.
+    """
+    owner_key = names.address(owner).key if owner else ""
     query = (
         select(
             mailbox.c.address,
@@ -175,12 +183,15 @@ async def mailboxes(
             visible_mailbox(actor),
             _in(place),
             true() if ended else mailbox.c.ended_at.is_(None),
-            _named(person.c.address, names.address(owner).key if owner else ""),
+            _named(person.c.address, owner_key),
             _named(mailbox.c.address, key),
         )
         .order_by(mailbox.c.address)
     )
-    return [{**row._mapping, "receives": bool(row.receives), "vip": bool(row.vip)} for row in await store.read(query)]
+    rows = await store.read(query)
+    if owner and not rows:
+        await must_see_person(store, actor, owner)
+    return [{**row._mapping, "receives": bool(row.receives), "vip": bool(row.vip)} for row in rows]
 
 
 async def mailbox_of(store: Store, actor: Actor, text: str) -> Listed:
@@ -193,7 +204,7 @@ async def mailbox_of(store: Store, actor: Actor, text: str) -> Listed:
     )
     rows = await store.read(query)
     if not rows:
-        raise NotFound("mailbox", text, hint="stellwerk mailbox list shows all")
+        raise _no_mailbox(text)
     [box] = await mailboxes(store, actor, key=rows[0].address)
     box["addresses"] = await aliases(store, actor, mailbox_address=rows[0].address, every=True)
     box["members"] = await members(store, actor, mailbox_address=rows[0].address)
@@ -205,7 +216,7 @@ async def mailbox_of(store: Store, actor: Actor, text: str) -> Listed:
 async def aliases(
     store: Store, actor: Actor, place: Place | None = None, mailbox_address: str = "", *, every: bool = False
 ) -> list[Listed]:
-    """Aliases and intake addresses; with `every` main addresses too."""
+    """Aliases and intake addresses; with `every` main addresses too. Raises `NotFound` for an unknown mailbox."""
     query = (
         select(address.c.key.label("address"), address.c.kind, mailbox.c.address.label("mailbox"), *_PLACE)
         .join_from(address, mailbox, address.c.mailbox_id == mailbox.c.id)
@@ -219,7 +230,10 @@ async def aliases(
         )
         .order_by(address.c.key)
     )
-    return [dict(row._mapping) for row in await store.read(query)]
+    rows = await store.read(query)
+    if mailbox_address and not rows:
+        await _must_see_mailbox(store, actor, mailbox_address)
+    return [dict(row._mapping) for row in rows]
 
 
 async def members(
@@ -234,7 +248,9 @@ async def members(
     """Who has access now; with `at` who had it then, people who have been removed or have left since included.
 
     `every`: all memberships there ever were. Ended mailboxes are looked at for `at` and `every` only.
+    Raises `NotFound` for a mailbox or a person that is not there, or that the actor does not see.
     """
+    person_key = names.address(person_address).key if person_address else ""
     then: ColumnElement[bool] = membership.c.until.is_(None)
     if at is not None:
         then = and_(membership.c.since <= at, or_(membership.c.until.is_(None), membership.c.until > at))
@@ -258,11 +274,19 @@ async def members(
             or_(visible_person(actor), _shares(actor)),
             true() if every else then,
             _led_to(mailbox_address),
-            _named(person.c.address, person_address),
+            _named(person.c.address, person_key),
         )
         .order_by(mailbox.c.address, membership.c.since, person.c.address)
     )
-    return [_member(row._mapping) for row in await store.read(query)]
+    rows = await store.read(query)
+    if mailbox_address and not rows:
+        await _must_see_mailbox(store, actor, mailbox_address)
+    if person_address and not rows:
+        if every:
+            await must_see_person(store, actor, person_address)
+        else:  # whoever works in a mailbox sees who else does, and did: somebody may be known that way only
+            await members(store, actor, person_address=person_address, every=True)
+    return [_member(row._mapping) for row in rows]
 
 
 def _member(row: Any) -> Listed:
@@ -283,6 +307,32 @@ def _shares(actor: Actor) -> ColumnElement[bool]:
 def _administered(actor: Actor) -> ColumnElement[bool]:
     """Condition on `person`: the actor themselves, and whomever they administer."""
     return or_(person.c.id == actor.person_id, administered_context(actor, person.c.context_id))
+
+
+async def _must_be_there(store: Store, actor: Actor, organisation_name: str) -> None:
+    """Raises `NotFound`, when an organisation is named."""
+    if organisation_name:
+        await organisation_meant(store, actor, organisation_name)
+
+
+async def must_see_person(store: Store, actor: Actor, text: str) -> str:
+    """The id of a person whom the actor sees, also of one who has left. Raises `NotFound`."""
+    rows = await store.read(
+        select(person.c.id).where(person.c.address == names.address(text).key, visible_person(actor))
+    )
+    if not rows:
+        raise NotFound("person", text, hint="stellwerk user list shows all")
+    return str(rows[0].id)
+
+
+async def _must_see_mailbox(store: Store, actor: Actor, text: str) -> None:
+    """Raises `NotFound`; a mailbox that has ended is there still."""
+    if not await store.read(select(mailbox.c.id).where(_led_to(text), visible_mailbox(actor)).limit(1)):
+        raise _no_mailbox(text)
+
+
+def _no_mailbox(text: str) -> NotFound:
+    return NotFound("mailbox", text, hint="stellwerk mailbox list shows all")
 
 
 def _in(place: Place | None) -> ColumnElement[bool]:

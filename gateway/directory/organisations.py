@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -149,18 +150,24 @@ class ShowPeopleTo:
 
 @dataclass(frozen=True, slots=True)
 class SwitchPlugin:
-    """Switch a plugin on or off for a context; None leaves it to the plugin's default again."""
+    """Switch a plugin on or off for a context; None leaves it to the plugin's default again.
+
+    `known`: every plugin of this installation. One that is gone can only be left to its default again.
+    """
 
     organisation: str
     context: str
     plugin: str
     enabled: bool | None
+    known: Collection[str]
 
     def run(self, change: Change, /) -> bool:
         owner = find_organisation(change, self.organisation)
         where = find_context(change, owner, self.context)
         change.actor.must_administer(owner.id, where.id, "switch plugins")
         row = one(change, context_plugin, context_id=where.id, plugin=self.plugin)
+        if self.plugin not in self.known and (row is None or self.enabled is not None):
+            raise NotFound("plugin", self.plugin, self.known, "stellwerk plugins shows all")
         name = f"{owner.name}/{where.name} {self.plugin}"
         if row is None:
             if self.enabled is None:

@@ -34,8 +34,8 @@ CHANGES = [
     ("context add lab --organisation acme", "context.add acme/lab"),
     ("context show-to acme/sales plant", "context_visibility.add acme/plant sees sales"),
     (
-        "context plugin acme/sales vip_tagging on",
-        "context_plugin.add acme/sales vip_tagging: plugin vip_tagging, enabled 1",
+        "context plugin acme/sales size_limit on",
+        "context_plugin.add acme/sales size_limit: plugin size_limit, enabled 1",
     ),
     ("context fallback acme/sales team@acme.test", "context.fallback acme/sales: fallback_mailbox_id - -> "),
     ("domain add Firm.Test --organisation acme", "domain.add firm.test"),
@@ -92,7 +92,7 @@ LISTINGS = [
     ),
     ("alias list", "address", ["info@acme.test"], []),
     ("member list", "person", [], []),
-    ("user app-password list anna@acme.test", "id", [], []),
+    ("user app-password list bo@acme.test", "id", [], []),
 ]
 
 
@@ -137,6 +137,81 @@ REFUSALS = [
     (2, "mailbox out-of-office set bo@acme.test --text x --from 2027-01-02 --to 2027-01-01", "end before it begins"),
     (2, "user password bo@acme.test", "there is no terminal to ask on; say --generate or --stdin"),
 ]  # fmt: skip
+
+NO_PERSON = 'there is no person "{}"; stellwerk user list shows all'
+NO_MAILBOX = 'there is no mailbox "{}"; stellwerk mailbox list shows all'
+NO_ORGANISATION = 'there is no organisation "{}"; stellwerk organisation list shows all'
+ASKED_ABOUT = [
+    ("directory audit --person {}", NO_PERSON, "typo@acme.test", "cleo@other.test"),
+    ("member list --person {}", NO_PERSON, "typo@acme.test", "cleo@other.test"),
+    ("member list --all --person {}", NO_PERSON, "typo@acme.test", "cleo@other.test"),
+    ("member list --at 2026-03-01 --person {}", NO_PERSON, "typo@acme.test", "cleo@other.test"),
+    ("mailbox list --owner {}", NO_PERSON, "typo@acme.test", "cleo@other.test"),
+    ("mailbox list --ended --owner {}", NO_PERSON, "typo@acme.test", "cleo@other.test"),
+    ("user app-password list {}", NO_PERSON, "typo@acme.test", "cleo@other.test"),
+    ("member list {}", NO_MAILBOX, "typo@acme.test", "cleo@other.test"),
+    ("member list {} --all", NO_MAILBOX, "typo@acme.test", "cleo@other.test"),
+    ("alias list --mailbox {}", NO_MAILBOX, "typo@acme.test", "cleo@other.test"),
+    ("context list --organisation {}", NO_ORGANISATION, "nix", "other"),
+    ("domain list --organisation {}", NO_ORGANISATION, "nix", "other"),
+    ("user list --organisation {}", NO_ORGANISATION, "nix", "other"),
+]
+
+
+@pytest.mark.parametrize(("words", "text", "unknown", "hidden"), ASKED_ABOUT, ids=[words for words, *_ in ASKED_ABOUT])
+def test_a_name_that_is_not_there_is_an_error_and_so_is_one_that_may_not_be_seen(
+    stellwerk: Stellwerk, words: str, text: str, unknown: str, hidden: str
+) -> None:
+    for name, who in ((unknown, ()), (hidden, ("--as", "anna@acme.test"))):
+        ran = stellwerk(*words.format(name).split(), *who)
+        assert (ran.status, ran.output, ran.errors) == (1, "", f"{text.format(name)}\n")
+    assert stellwerk(*words.format(hidden).split()).errors == ""
+
+
+def test_who_has_left_and_what_has_ended_can_still_be_asked_about(stellwerk: Stellwerk) -> None:
+    for words in (
+        "member add team@acme.test bo@acme.test",
+        "user deactivate bo@acme.test",
+        "mailbox end bo@acme.test",
+        "mailbox end team@acme.test",
+    ):
+        assert stellwerk(*words.split()).status == 0
+    for words, column, found in (
+        ("member list team@acme.test", "person", []),
+        ("member list team@acme.test --all", "person", ["bo@acme.test"]),
+        ("member list --person bo@acme.test", "person", []),
+        ("member list --person bo@acme.test --all", "mailbox", ["team@acme.test"]),
+        ("mailbox list --owner bo@acme.test", "address", []),
+        ("mailbox list --owner bo@acme.test --ended", "address", ["bo@acme.test"]),
+        ("alias list --mailbox team@acme.test", "address", []),
+        ("directory audit --person bo@acme.test", "name", []),
+    ):
+        assert (words, [row[column] for row in listed(stellwerk, *words.split())]) == (words, found)
+
+
+def test_a_colleague_of_another_context_is_known_by_the_mailbox_that_is_shared(stellwerk: Stellwerk) -> None:
+    stellwerk("user", "add", "eva@acme.test", "--context", "acme/sales")
+    asked = ("member", "list", "--person", "eva@acme.test", "--as", "bo@acme.test")
+    stellwerk("member", "add", "team@acme.test", "bo@acme.test")
+    assert stellwerk(*asked).status == 1
+    stellwerk("member", "add", "team@acme.test", "eva@acme.test")
+    assert [row["mailbox"] for row in listed(stellwerk, *asked)] == ["team@acme.test"]
+    stellwerk("member", "end", "team@acme.test", "eva@acme.test")
+    assert listed(stellwerk, *asked) == []
+
+
+PLUGINS = [
+    ("context plugin acme/sales size_limits on", 'there is no plugin "size_limits"; did you mean "size_limit"?'),
+    ("context plugin acme/sales nosuch on", 'there is no plugin "nosuch"; stellwerk plugins shows all'),
+    ("context plugin acme/sales nosuch default", 'there is no plugin "nosuch"; stellwerk plugins shows all'),
+]
+
+
+@pytest.mark.parametrize(("words", "text"), PLUGINS, ids=[words for words, _ in PLUGINS])
+def test_a_plugin_that_is_not_there_cannot_be_switched(stellwerk: Stellwerk, words: str, text: str) -> None:
+    ran = stellwerk(*words.split())
+    assert (ran.status, ran.output, text in ran.errors) == (1, "", True)
+    assert [row["plugins"] for row in listed(stellwerk, "context", "list", "--organisation", "acme")] == [{}, {}]
 
 
 @pytest.mark.parametrize(("status", "words", "text"), REFUSALS, ids=[words for _, words, _ in REFUSALS])
