@@ -184,7 +184,7 @@ async def dead_contacts(store: Store, actor: Actor) -> list[Finding]:
     query = (
         _of_inactive(organisation.c.name)
         .join_from(organisation, person, person.c.address == organisation.c.contact_address)
-        .where(visible_organisation(actor))
+        .where(visible_organisation(actor), organisation.c.ended_at.is_(None))
         .order_by(organisation.c.name)
     )
     return [

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, and_, false, func, or_, select, true
 
 from gateway.directory import names
 from gateway.directory.actor import Actor
+from gateway.directory.ending import GIVEN_UP
 from gateway.directory.errors import NotFound
 from gateway.directory.places import Place, organisation_meant
 from gateway.directory.tables import (
@@ -36,16 +37,39 @@ Listed = dict[str, Any]
 _PLACE = (organisation.c.name.label("organisation"), context.c.name.label("context"))
 
 
-async def organisations(store: Store, actor: Actor) -> list[Listed]:
-    """With the plan: None is unlimited."""
-    query = select(organisation).where(visible_organisation(actor)).order_by(organisation.c.name)
-    return [_without(row._mapping, "id") for row in await store.read(query)]
+async def organisations(store: Store, actor: Actor, *, ended: bool = False, name: str = "") -> list[Listed]:
+    """With the plan: None is unlimited. `ended`: ended ones too. `name`: only this one."""
+    there = true() if ended else organisation.c.ended_at.is_(None)
+    query = select(organisation).where(visible_organisation(actor), there, _named(organisation.c.name, name))
+    return [_without(row._mapping, "id") for row in await store.read(query.order_by(organisation.c.name))]
 
 
-async def contexts(store: Store, actor: Actor, organisation_name: str = "") -> list[Listed]:
+async def organisation_of(store: Store, actor: Actor, name: str) -> Listed:
+    """One organisation, ended or not, with its contexts and domains, and people and mailboxes counted. `NotFound`."""
+    place = await organisation_meant(store, actor, name)
+    [row] = await organisations(store, actor, ended=True, name=name)
+    there = await contexts(store, actor, name)
+    theirs = domain.c.organisation_id == place.organisation_id, domain.c.state.not_in(GIVEN_UP)
+    owned = select(domain.c.name).where(*theirs).order_by(domain.c.name)
+    row["contexts"] = [each["name"] for each in there]
+    row["domains"] = [each.name for each in await store.read(owned)]
+    row["people"] = sum(each["people"] for each in there)
+    row["mailboxes"] = sum(each["mailboxes"] for each in there)
+    return row
+
+
+async def context_of(store: Store, actor: Actor, place: Place) -> Listed:
+    """One context, ended or not, as `contexts` lists it, with `seen_by`: contexts whose people see its people."""
+    everything = await contexts(store, actor, place.organisation, ended=True)
+    row = next(each for each in everything if each["name"] == place.context)
+    row["seen_by"] = [each["name"] for each in everything if place.context in each["sees"]]
+    return row
+
+
+async def contexts(store: Store, actor: Actor, organisation_name: str = "", *, ended: bool = False) -> list[Listed]:
     """With `people` and `mailboxes` counted, `sees` (contexts whose people are seen) and `plugins` (switched).
 
-    Raises `NotFound` for an organisation that is not there.
+    `ended`: ended ones too. Raises `NotFound` for an organisation that is not there.
     """
     await _must_be_there(store, actor, organisation_name)
     fallback = mailbox.alias("fallback")
@@ -60,10 +84,16 @@ async def contexts(store: Store, actor: Actor, organisation_name: str = "") -> l
             select(func.count()).where(active).select_from(person).scalar_subquery().label("people"),
             select(func.count()).where(open_ones).select_from(mailbox).scalar_subquery().label("mailboxes"),
             fallback.c.address.label("fallback"),
+            context.c.created_at,
+            context.c.ended_at,
         )
         .join_from(context, organisation, context.c.organisation_id == organisation.c.id)
         .join(fallback, fallback.c.id == context.c.fallback_mailbox_id, isouter=True)
-        .where(visible_context(actor, context.c.id), _named(organisation.c.name, organisation_name))
+        .where(
+            visible_context(actor, context.c.id),
+            _named(organisation.c.name, organisation_name),
+            true() if ended else context.c.ended_at.is_(None),
+        )
         .order_by(organisation.c.name, context.c.name)
     )
     rows = await store.read(query)

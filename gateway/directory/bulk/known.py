@@ -124,12 +124,16 @@ class KnownPlaces:
 
 
 async def known_places(store: Store, actor: Actor, default: tuple[str, str]) -> KnownPlaces:
-    owners = await store.read(select(organisation).where(visible_organisation(actor)))
+    owners = await store.read(
+        select(organisation).where(visible_organisation(actor), organisation.c.ended_at.is_(None))
+    )
     by_id = {row.id: row for row in owners}
-    places = await store.read(select(context).where(visible_context(actor, context.c.id)).order_by(context.c.name))
+    seen = visible_context(actor, context.c.id), context.c.ended_at.is_(None)
+    places = await store.read(select(context).where(*seen).order_by(context.c.name))
     found = {
         (by_id[row.organisation_id].name, row.name): KnownContext(row.id, row.name, by_id[row.organisation_id])
         for row in places
+        if row.organisation_id in by_id
     }
     domains = await store.read(select(domain.c.name, domain.c.organisation_id))
     mine = {row.name: row.organisation_id for row in domains if row.organisation_id in by_id}

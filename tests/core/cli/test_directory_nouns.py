@@ -32,6 +32,7 @@ CHANGES = [
     ("organisation change acme --contact-name Eva", "organisation.change acme: contact_name - -> Eva"),
     ("organisation plan acme --aliases 5", "organisation.plan acme: plan_aliases - -> 5"),
     ("context add lab --organisation acme", "context.add acme/lab"),
+    ("context change acme/plant --title Works", "context.change acme/plant: title - -> Works"),
     ("context show-to acme/sales plant", "context_visibility.add acme/plant sees sales"),
     (
         "context plugin acme/sales size_limit on",
@@ -127,6 +128,19 @@ REFUSALS = [
     (1, "directory log --as bo@acme.test", "bo@acme.test (member) may not read the audit"),
     (1, "directory audit --as bo@acme.test", "may not audit the directory"),
     (1, "user send-credentials bo@acme.test --to bo@home.test", "names no server in [client_setup.imap]"),
+    (2, "organisation change acme", "name something to change; stellwerk organisation show NAME"),
+    (2, "context change acme/plant", "Missing option '--title'"),
+    (1, "context change acme/plant --title x --as bo@acme.test", "bo@acme.test (member) may not change a context"),
+    (1, "context end acme/plant --as bo@acme.test", "bo@acme.test (member) may not end a context"),
+    (1, "context end other/main --as anna@acme.test", 'there is no organisation "other"'),
+    (1, "context show acme/plants", 'there is no context "plants"; did you mean "plant"?'),
+    (1, "context show sales --as bo@acme.test", 'there is no context "sales"'),
+    (1, "organisation show acmes", 'there is no organisation "acmes"; did you mean "acme"?'),
+    (1, "organisation end acme --as anna@acme.test", "anna@acme.test may not end an organisation; an operator"),
+    (1, "organisation end other --as anna@acme.test", 'there is no organisation "other"'),
+    (1, "context end acme/plant", "acme/plant cannot end yet: 1 active person: bo@acme.test (stellwerk user"),
+    (1, "organisation end acme", "acme cannot end yet: 2 contexts: plant, sales (stellwerk context end acme/NAME);"),
+    (1, "organisation end acme", "; 1 domain: acme.test (stellwerk domain list --organisation acme); 2 active people:"),
     (2, "user add eva@acme.test", "acme has several contexts; say which with --context: plant, sales"),
     (2, "context add lab", "there are several organisations; say which with --organisation: acme, other"),
     (2, "user add no-address --context acme/sales", '"no-address" is no mail address'),
@@ -198,6 +212,55 @@ def test_a_colleague_of_another_context_is_known_by_the_mailbox_that_is_shared(s
     assert [row["mailbox"] for row in listed(stellwerk, *asked)] == ["team@acme.test"]
     stellwerk("member", "end", "team@acme.test", "eva@acme.test")
     assert listed(stellwerk, *asked) == []
+
+
+def test_a_context_and_an_organisation_are_shown(stellwerk: Stellwerk) -> None:
+    for words in ("context show-to acme/sales plant", "context plugin acme/sales size_limit off"):
+        stellwerk(*words.split())
+    shown = json.loads(stellwerk("context", "show", "sales", "--organisation", "acme", "--json").output)
+    kept = ("organisation", "name", "people", "mailboxes", "sees", "seen_by", "plugins", "ended_at")
+    assert [shown[name] for name in kept] == ["acme", "sales", 1, 2, [], ["plant"], {"size_limit": False}, None]
+    shown = json.loads(stellwerk("organisation", "show", "acme", "--json").output)
+    there = ("title", "contexts", "domains", "people", "mailboxes", "plan_aliases", "ended_at")
+    assert [shown[name] for name in there] == ["Acme Ltd", ["plant", "sales"], ["acme.test"], 2, 3, None, None]
+    assert "contexts\tplant, sales\n" in stellwerk("organisation", "show", "acme").output
+
+
+def test_a_context_and_an_organisation_end_once_they_are_empty_and_stay_answerable(stellwerk: Stellwerk) -> None:
+    for words in (
+        "organisation add firm",
+        "context add lab --organisation firm",
+        "context plugin firm/lab size_limit off",
+    ):
+        assert stellwerk(*words.split()).status == 0
+    tried = stellwerk("context", "end", "firm/lab", "--dry-run")
+    assert tried.output == (
+        "would: context_plugin.end firm/lab size_limit: plugin size_limit, enabled 0\n"
+        "would: context.end firm/lab\nnothing was changed (--dry-run)\n"
+    )
+    assert stellwerk("organisation", "end", "firm").errors == (
+        "firm cannot end yet: 1 context: lab (stellwerk context end firm/NAME)\n"
+    )
+    for words in ("context end firm/lab", "organisation end firm"):
+        assert stellwerk(*words.split()).status == 0
+    assert [row["name"] for row in listed(stellwerk, "organisation", "list")] == ["acme", "other"]
+    [firm] = [row for row in listed(stellwerk, "organisation", "list", "--ended") if row["name"] == "firm"]
+    [lab] = listed(stellwerk, "context", "list", "--organisation", "firm", "--ended")
+    assert listed(stellwerk, "context", "list", "--organisation", "firm") == []
+    assert firm["ended_at"] is not None
+    assert lab["ended_at"] is not None
+    assert json.loads(stellwerk("context", "show", "firm/lab", "--json").output)["ended_at"] == lab["ended_at"]
+    assert json.loads(stellwerk("organisation", "show", "firm", "--json").output)["contexts"] == []
+    log = listed(stellwerk, "directory", "log", "--organisation", "firm")
+    assert {row["action"] for row in log} >= {"organisation.end", "context.end", "context_plugin.end"}
+    for words, text in (
+        ("organisation end firm", "the organisation firm has ended; stellwerk organisation show firm says when"),
+        ("organisation change firm --title x", "the organisation firm has ended"),
+        ("context add lab --organisation firm", "the organisation firm has ended"),
+        ("organisation add firm", 'there was an organisation "firm", which has ended'),
+    ):
+        ran = stellwerk(*words.split())
+        assert (words, ran.status, text in ran.errors) == (words, 1, True)
 
 
 PLUGINS = [

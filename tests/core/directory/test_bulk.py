@@ -25,11 +25,12 @@ from gateway.directory.bulk.people_file import COLUMNS as PEOPLE_COLUMNS
 from gateway.directory.bulk.people_file import check_people
 from gateway.directory.change import Command, Done, carry_out
 from gateway.directory.dangling import audit
+from gateway.directory.ending import EndContext
 from gateway.directory.errors import BadValue, Conflict
 from gateway.directory.leaving import DeactivatePerson, SetDeputy
 from gateway.directory.mailboxes import AddAlias, ChangeMailbox
 from gateway.directory.members import AddMember, Rights
-from gateway.directory.organisations import ChangeOrganisation
+from gateway.directory.organisations import AddContext, ChangeOrganisation
 from gateway.directory.people import AddPerson, ChangePerson
 from gateway.directory.tables import address, audit_entry, directory_import, mailbox, membership, person
 from gateway.store.store import Store
@@ -361,6 +362,19 @@ async def test_an_import_that_was_taken_for_dead_does_not_go_on(
     with pytest.raises(Conflict, match="taken for dead"):
         await running
     assert await everything(town) == before
+
+
+@pytest.mark.parametrize("people", [True, False])
+async def test_nothing_is_imported_into_a_context_that_has_ended_meanwhile(
+    town: Kept, tmp_path: Path, people: bool
+) -> None:
+    await town.do(AddContext("acme", "lab"))
+    file = "address,context,owner\neva@acme.test,lab,anna@acme.test\n"
+    checked = await check(town, tmp_path, file.replace(",owner", "").replace(",anna@acme.test", "") if people else file,
+                          people=people)  # fmt: skip
+    await town.do(EndContext("acme", "lab"))
+    with pytest.raises(Conflict, match="nothing was imported: the context lab has ended since the file was checked"):
+        await bring(town, checked)
 
 
 async def test_an_administrator_imports_into_what_is_theirs(town: Kept, tmp_path: Path) -> None:
