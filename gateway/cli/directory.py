@@ -23,13 +23,13 @@ def audit(desk: Desk, person: str) -> None:
     Also looked through: addresses in the configuration, rules of plugins included, and jobs that are open or dead. Exit
     status 1 when there is something.
     """
-    from gateway.checking import check_plugins
+    from gateway.checking import check_plugins, without_secret
     from gateway.directory import dangling
     from gateway.directory.findings import Finding
     from gateway.hooks.named import addresses_in
 
     async def work(office: Office) -> list[Finding]:
-        settings = addresses_in(office.config, await check_plugins(office.config))
+        settings = addresses_in(office.config, await check_plugins(without_secret(office.config)))
         return await dangling.audit(office.store, office.actor, person, settings)
 
     found = desk.run(work)
