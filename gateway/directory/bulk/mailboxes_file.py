@@ -235,13 +235,15 @@ async def _heirs(store: Store, rows: list[Row], problems: Problems) -> dict[str,
     """Who gets mailboxes without an owner, by context. Their plan is not asked: they hand them over."""
     heirs: dict[str, str] = {}
     for row in rows:
-        if row.owner != "" or row.where is NOWHERE or row.where.id in heirs:
+        if row.owner != "" or row.where is NOWHERE:
             continue
-        heir = await first_administrator(store, row.where.id, row.where.organisation.id)
-        if heir is None:
-            text = f"no owner is named, and {row.where.organisation.name}/{row.where.name} has no active administrator"
+        where = row.where
+        if where.id not in heirs:
+            heir = await first_administrator(store, where.id, where.organisation.id)
+            heirs[where.id] = "" if heir is None else heir.id
+        if not heirs[where.id]:
+            text = f"no owner is named, and {where.organisation.name}/{where.name} has no active administrator"
             problems.add(row.line, f"{text} to give it to")
-        heirs[row.where.id] = "" if heir is None else heir.id
     return heirs
 
 

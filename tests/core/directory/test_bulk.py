@@ -111,6 +111,8 @@ WRONG_MAILBOXES: list[tuple[str, list[str]]] = [
     ("d5@acme.test,sales,mz@acme.test b1@acme.test,,,,,,,,", ["mz@acme.test stands in line 18", "b1@acme.test stands"]),
     ("d3@acme.test,sales,,,,,,,,,", ["d3@acme.test stands in line 21 already"]),
     ("d6@acme.test,plant,,no-owner,,,,,,,", ["owner:"]),
+    ("d7@other.test,main,,,,,,,,,", ["no owner is named, and other/main has no active administrator to give it to"]),
+    ("d8@other.test,main,,no-owner,,,,,,,", ["owner:"]),
 ]  # fmt: skip
 PEOPLE_HEADER = "address,role,extension,deputy,state,language,name,context"
 WRONG_PEOPLE: list[tuple[str, list[str]]] = [
