@@ -35,10 +35,10 @@ def import_people(desk: Desk, file: Path, organisation: str, context: str) -> No
     """
 
     async def check(office: Office, default: tuple[str, str], progress: Progress) -> Checked:
-        from gateway.directory.bulk.files import Problem, read_lines
+        from gateway.directory.bulk.files import Problems, read_lines
         from gateway.directory.bulk.people_file import COLUMNS, REQUIRED, check_people
 
-        problems: list[Problem] = []
+        problems = Problems()
         lines = read_lines(file, COLUMNS, REQUIRED, problems)
         return await check_people(office.store, office.actor, str(file), lines, problems, progress, default)
 
@@ -58,10 +58,10 @@ def import_mailboxes(desk: Desk, file: Path, organisation: str, context: str) ->
     """
 
     async def check(office: Office, default: tuple[str, str], progress: Progress) -> Checked:
-        from gateway.directory.bulk.files import Problem, read_lines
+        from gateway.directory.bulk.files import Problems, read_lines
         from gateway.directory.bulk.mailboxes_file import COLUMNS, REQUIRED, check_mailboxes
 
-        problems: list[Problem] = []
+        problems = Problems()
         lines = read_lines(file, COLUMNS, REQUIRED, problems)
         return await check_mailboxes(
             office.store, office.actor, str(file), lines, problems, progress, default, office.config.next_hops

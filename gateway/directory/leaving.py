@@ -10,7 +10,7 @@ from sqlalchemy import and_, select
 from gateway.directory.change import Change, one
 from gateway.directory.errors import BadValue, Conflict, NotFound
 from gateway.directory.people import ACTIVE, INACTIVE, FoundPerson, end_app_passwords, find_person
-from gateway.directory.tables import mailbox, membership, person
+from gateway.directory.tables import context, mailbox, membership, person
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,12 @@ class ActivatePerson:
             raise Conflict(f"{found.row.address} is active")
         if found.row.address.endswith(ERASED):
             raise Conflict(f"{found.row.address} was erased; nobody knows who that was: add a new person")
+        where = one(change, context, id=found.row.context_id)
+        if where is not None and where.ended_at is not None:
+            raise Conflict(
+                f"{found.row.address} was of {found.organisation}/{where.name}, which has ended; move them first: "
+                f"stellwerk user change {found.row.address} --context NAME"
+            )
         values = {"state": ACTIVE, "deactivated_at": None}
         change.change(person, found.row, values, action="person.activate", name=found.row.address,
                       organisation_id=found.organisation_id)  # fmt: skip

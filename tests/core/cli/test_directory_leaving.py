@@ -18,6 +18,8 @@ from sqlalchemy import select
 from gateway.store.schema import job
 from gateway.store.store import Store
 from tests.core.cli.directory_town import Stellwerk, caller, make_town
+from tests.core.cli.in_process import config_file
+from tests.core.directory.conftest import make_town as fill
 from tests.databases import MadeOnce
 
 SETUP = """
@@ -53,6 +55,53 @@ def test_leaving_is_audited_until_everything_is_mended(stellwerk: Stellwerk) -> 
     ]
     for command in commands:
         assert stellwerk(*command.split()[1:]).status == 0
+    assert stellwerk("directory", "audit", "--person", "bo@acme.test").status == 0
+
+
+RULES = """
+[client_setup]
+sender = "bo@acme.test"
+[[plugin.forwarding.rule]]
+id = "to-bo"
+when = { kind = "recipient", equals = "info@acme.test" }
+then = { kind = "redirect", targets = [
+    "anna@acme.test",
+    "bo@acme.test",
+] }
+"""
+
+
+def test_the_audit_names_the_line_of_every_setting_that_names_somebody_who_has_left(
+    made_once: MadeOnce, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_once.put("town", f"sqlite:///{tmp_path}/test.db", fill)
+    config = config_file(tmp_path, "forwarding", tables=RULES)
+    stellwerk = caller(config, capsys, monkeypatch)
+    for words in ("user deactivate bo@acme.test", "mailbox end bo@acme.test"):
+        assert stellwerk(*words.split()).status == 0
+    lines = config.read_text().splitlines()
+    for narrowed in ((), ("--person", "bo@acme.test")):
+        found = [
+            row for row in json.loads(stellwerk("directory", "audit", "--json", *narrowed).output) if row["person"]
+        ]
+        places = [row["name"].rpartition(":") for row in found]
+        assert [(file, lines[int(line) - 1]) for file, _, line in places] == [
+            (str(config), 'sender = "bo@acme.test"'),
+            (str(config), '    "bo@acme.test",'),
+        ]
+        assert [row["text"] for row in found] == [
+            "[client_setup.sender] credentials are sent from bo@acme.test, who has left; take it out of that line",
+            '[plugin.forwarding] rule "to-bo" sends mail to bo@acme.test, who has left; take it out of that line',
+        ]
+        line = places[1][2]
+        assert found[1]["command"] == (
+            f"${{EDITOR:-vi}} +{line} {config} && stellwerk config check --config {config} "
+            "&& systemctl reload stellwerk"
+        )
+    (tmp_path / "state" / "secret").mkdir(parents=True)  # as good as one that may not be read; nothing is signed here
+    others = stellwerk("directory", "audit", "--person", "anna@acme.test")
+    assert (others.status, others.output) == (0, "")
+    config.write_text(config.read_text().replace("bo@acme.test", "anna@acme.test"))
     assert stellwerk("directory", "audit", "--person", "bo@acme.test").status == 0
 
 

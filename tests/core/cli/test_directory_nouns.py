@@ -34,10 +34,11 @@ CHANGES = [
     ("organisation change acme --contact-name Eva", "organisation.change acme: contact_name - -> Eva"),
     ("organisation plan acme --aliases 5", "organisation.plan acme: plan_aliases - -> 5"),
     ("context add lab --organisation acme", "context.add acme/lab"),
+    ("context change acme/plant --title Works", "context.change acme/plant: title - -> Works"),
     ("context show-to acme/sales plant", "context_visibility.add acme/plant sees sales"),
     (
-        "context plugin acme/sales vip_tagging on",
-        "context_plugin.add acme/sales vip_tagging: plugin vip_tagging, enabled 1",
+        "context plugin acme/sales size_limit on",
+        "context_plugin.add acme/sales size_limit: plugin size_limit, enabled 1",
     ),
     ("context fallback acme/sales team@acme.test", "context.fallback acme/sales: fallback_mailbox - -> team@acme.test"),
     ("domain add Firm.Test --organisation acme --contact e@home.test", "domain.add firm.test"),
@@ -94,7 +95,7 @@ LISTINGS = [
     ),
     ("alias list", "address", ["info@acme.test"], []),
     ("member list", "person", [], []),
-    ("user app-password list anna@acme.test", "id", [], []),
+    ("user app-password list bo@acme.test", "id", [], []),
 ]
 
 
@@ -135,6 +136,19 @@ REFUSALS = [
     (1, "directory log --as bo@acme.test", "bo@acme.test (member) may not read the audit"),
     (1, "directory audit --as bo@acme.test", "may not audit the directory"),
     (1, "user send-credentials bo@acme.test --to bo@home.test", "names no server in [client_setup.imap]"),
+    (2, "organisation change acme", "name something to change; stellwerk organisation show NAME"),
+    (2, "context change acme/plant", "Missing option '--title'"),
+    (1, "context change acme/plant --title x --as bo@acme.test", "bo@acme.test (member) may not change a context"),
+    (1, "context end acme/plant --as bo@acme.test", "bo@acme.test (member) may not end a context"),
+    (1, "context end other/main --as anna@acme.test", 'there is no organisation "other"'),
+    (1, "context show acme/plants", 'there is no context "plants"; did you mean "plant"?'),
+    (1, "context show sales --as bo@acme.test", 'there is no context "sales"'),
+    (1, "organisation show acmes", 'there is no organisation "acmes"; did you mean "acme"?'),
+    (1, "organisation end acme --as anna@acme.test", "anna@acme.test may not end an organisation; an operator"),
+    (1, "organisation end other --as anna@acme.test", 'there is no organisation "other"'),
+    (1, "context end acme/plant", "acme/plant cannot end yet: 1 active person: bo@acme.test (stellwerk user"),
+    (1, "organisation end acme", "acme cannot end yet: 2 contexts: plant, sales (stellwerk context end acme/NAME);"),
+    (1, "organisation end acme", "; 1 domain: acme.test (stellwerk domain list --organisation acme); 2 active people:"),
     (2, "user add eva@acme.test", "acme has several contexts; say which with --context: plant, sales"),
     (2, "context add lab", "there are several organisations; say which with --organisation: acme, other"),
     (2, "user add no-address --context acme/sales", '"no-address" is no mail address'),
@@ -145,6 +159,130 @@ REFUSALS = [
     (2, "mailbox out-of-office set bo@acme.test --text x --from 2027-01-02 --to 2027-01-01", "end before it begins"),
     (2, "user password bo@acme.test", "there is no terminal to ask on; say --generate or --stdin"),
 ]  # fmt: skip
+
+NO_PERSON = 'there is no person "{}"; stellwerk user list shows all'
+NO_MAILBOX = 'there is no mailbox "{}"; stellwerk mailbox list shows all'
+NO_ORGANISATION = 'there is no organisation "{}"; stellwerk organisation list shows all'
+ASKED_ABOUT = [
+    ("directory audit --person {}", NO_PERSON, "typo@acme.test", "cleo@other.test"),
+    ("member list --person {}", NO_PERSON, "typo@acme.test", "cleo@other.test"),
+    ("member list --all --person {}", NO_PERSON, "typo@acme.test", "cleo@other.test"),
+    ("member list --at 2026-03-01 --person {}", NO_PERSON, "typo@acme.test", "cleo@other.test"),
+    ("mailbox list --owner {}", NO_PERSON, "typo@acme.test", "cleo@other.test"),
+    ("mailbox list --ended --owner {}", NO_PERSON, "typo@acme.test", "cleo@other.test"),
+    ("user app-password list {}", NO_PERSON, "typo@acme.test", "cleo@other.test"),
+    ("member list {}", NO_MAILBOX, "typo@acme.test", "cleo@other.test"),
+    ("member list {} --all", NO_MAILBOX, "typo@acme.test", "cleo@other.test"),
+    ("alias list --mailbox {}", NO_MAILBOX, "typo@acme.test", "cleo@other.test"),
+    ("context list --organisation {}", NO_ORGANISATION, "nix", "other"),
+    ("domain list --organisation {}", NO_ORGANISATION, "nix", "other"),
+    ("user list --organisation {}", NO_ORGANISATION, "nix", "other"),
+]
+
+
+@pytest.mark.parametrize(("words", "text", "unknown", "hidden"), ASKED_ABOUT, ids=[words for words, *_ in ASKED_ABOUT])
+def test_a_name_that_is_not_there_is_an_error_and_so_is_one_that_may_not_be_seen(
+    stellwerk: Stellwerk, words: str, text: str, unknown: str, hidden: str
+) -> None:
+    for name, who in ((unknown, ()), (hidden, ("--as", "anna@acme.test"))):
+        ran = stellwerk(*words.format(name).split(), *who)
+        assert (ran.status, ran.output, ran.errors) == (1, "", f"{text.format(name)}\n")
+    assert stellwerk(*words.format(hidden).split()).errors == ""
+
+
+def test_who_has_left_and_what_has_ended_can_still_be_asked_about(stellwerk: Stellwerk) -> None:
+    for words in (
+        "member add team@acme.test bo@acme.test",
+        "user deactivate bo@acme.test",
+        "mailbox end bo@acme.test",
+        "mailbox end team@acme.test",
+    ):
+        assert stellwerk(*words.split()).status == 0
+    for words, column, found in (
+        ("member list team@acme.test", "person", []),
+        ("member list team@acme.test --all", "person", ["bo@acme.test"]),
+        ("member list --person bo@acme.test", "person", []),
+        ("member list --person bo@acme.test --all", "mailbox", ["team@acme.test"]),
+        ("mailbox list --owner bo@acme.test", "address", []),
+        ("mailbox list --owner bo@acme.test --ended", "address", ["bo@acme.test"]),
+        ("alias list --mailbox team@acme.test", "address", []),
+        ("directory audit --person bo@acme.test", "name", []),
+    ):
+        assert (words, [row[column] for row in listed(stellwerk, *words.split())]) == (words, found)
+
+
+def test_a_colleague_of_another_context_is_known_by_the_mailbox_that_is_shared(stellwerk: Stellwerk) -> None:
+    stellwerk("user", "add", "eva@acme.test", "--context", "acme/sales")
+    asked = ("member", "list", "--person", "eva@acme.test", "--as", "bo@acme.test")
+    stellwerk("member", "add", "team@acme.test", "bo@acme.test")
+    assert stellwerk(*asked).status == 1
+    stellwerk("member", "add", "team@acme.test", "eva@acme.test")
+    assert [row["mailbox"] for row in listed(stellwerk, *asked)] == ["team@acme.test"]
+    stellwerk("member", "end", "team@acme.test", "eva@acme.test")
+    assert listed(stellwerk, *asked) == []
+
+
+def test_a_context_and_an_organisation_are_shown(stellwerk: Stellwerk) -> None:
+    for words in ("context show-to acme/sales plant", "context plugin acme/sales size_limit off"):
+        stellwerk(*words.split())
+    shown = json.loads(stellwerk("context", "show", "sales", "--organisation", "acme", "--json").output)
+    kept = ("organisation", "name", "people", "mailboxes", "sees", "seen_by", "plugins", "ended_at")
+    assert [shown[name] for name in kept] == ["acme", "sales", 1, 2, [], ["plant"], {"size_limit": False}, None]
+    shown = json.loads(stellwerk("organisation", "show", "acme", "--json").output)
+    there = ("title", "contexts", "domains", "people", "mailboxes", "plan_aliases", "ended_at")
+    assert [shown[name] for name in there] == ["Acme Ltd", ["plant", "sales"], ["acme.test"], 2, 3, None, None]
+    assert "contexts\tplant\ncontexts\tsales\n" in stellwerk("organisation", "show", "acme").output
+
+
+def test_a_context_and_an_organisation_end_once_they_are_empty_and_stay_answerable(stellwerk: Stellwerk) -> None:
+    for words in (
+        "organisation add firm",
+        "context add lab --organisation firm",
+        "context plugin firm/lab size_limit off",
+    ):
+        assert stellwerk(*words.split()).status == 0
+    tried = stellwerk("context", "end", "firm/lab", "--dry-run")
+    assert tried.output == (
+        "would: context_plugin.end firm/lab size_limit: plugin size_limit, enabled 0\n"
+        "would: context.end firm/lab\nnothing was changed (--dry-run)\n"
+    )
+    assert stellwerk("organisation", "end", "firm").errors == (
+        "firm cannot end yet: 1 context: lab (stellwerk context end firm/NAME)\n"
+    )
+    for words in ("context end firm/lab", "organisation end firm"):
+        assert stellwerk(*words.split()).status == 0
+    assert [row["name"] for row in listed(stellwerk, "organisation", "list")] == ["acme", "other"]
+    [firm] = [row for row in listed(stellwerk, "organisation", "list", "--ended") if row["name"] == "firm"]
+    [lab] = listed(stellwerk, "context", "list", "--organisation", "firm", "--ended")
+    assert listed(stellwerk, "context", "list", "--organisation", "firm") == []
+    assert firm["ended_at"] is not None
+    assert lab["ended_at"] is not None
+    assert json.loads(stellwerk("context", "show", "firm/lab", "--json").output)["ended_at"] == lab["ended_at"]
+    assert json.loads(stellwerk("organisation", "show", "firm", "--json").output)["contexts"] == []
+    log = listed(stellwerk, "directory", "log", "--organisation", "firm")
+    assert {row["action"] for row in log} >= {"organisation.end", "context.end", "context_plugin.end"}
+    for words, text in (
+        ("organisation end firm", "the organisation firm has ended; stellwerk organisation show firm says when"),
+        ("organisation change firm --title x", "the organisation firm has ended"),
+        ("context add lab --organisation firm", "the organisation firm has ended"),
+        ("organisation add firm", 'there was an organisation "firm", which has ended'),
+    ):
+        ran = stellwerk(*words.split())
+        assert (words, ran.status, text in ran.errors) == (words, 1, True)
+
+
+PLUGINS = [
+    ("context plugin acme/sales size_limits on", 'there is no plugin "size_limits"; did you mean "size_limit"?'),
+    ("context plugin acme/sales nosuch on", 'there is no plugin "nosuch"; stellwerk plugins shows all'),
+    ("context plugin acme/sales nosuch default", 'there is no plugin "nosuch"; stellwerk plugins shows all'),
+]
+
+
+@pytest.mark.parametrize(("words", "text"), PLUGINS, ids=[words for words, _ in PLUGINS])
+def test_a_plugin_that_is_not_there_cannot_be_switched(stellwerk: Stellwerk, words: str, text: str) -> None:
+    ran = stellwerk(*words.split())
+    assert (ran.status, ran.output, text in ran.errors) == (1, "", True)
+    assert [row["plugins"] for row in listed(stellwerk, "context", "list", "--organisation", "acme")] == [{}, {}]
 
 
 @pytest.mark.parametrize(("status", "words", "text"), REFUSALS, ids=[words for _, words, _ in REFUSALS])

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.directory.actor import Actor
 from gateway.directory.actors import actor_of
-from gateway.directory.bulk.files import BadFile, Problem, read_lines
+from gateway.directory.bulk.files import BadFile, Problems, read_lines
 from gateway.directory.bulk.mailboxes_file import COLUMNS as MAILBOX_COLUMNS
 from gateway.directory.bulk.mailboxes_file import check_mailboxes
 from gateway.directory.bulk.people_file import COLUMNS as PEOPLE_COLUMNS
@@ -180,7 +180,7 @@ async def test_a_file_brings_no_more_than_commands_do(
     file = tmp_path / "file.csv"
     header = "address,owner,aliases,members" if noun == "mailboxes" else "address,role"
     file.write_text(f"{header}\n{row}\n")
-    problems: list[Problem] = []
+    problems = Problems()
     columns = MAILBOX_COLUMNS if noun == "mailboxes" else PEOPLE_COLUMNS
     lines = read_lines(file, columns, ("address",), problems)
     check: Any = check_mailboxes if noun == "mailboxes" else check_people
