@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false, func, or_, select, true
+from sqlalchemy import ColumnElement, and_, case, false, func, or_, select, true
 
 from gateway.directory import names
 from gateway.directory.actor import Actor
@@ -152,7 +152,7 @@ async def people(
             person.c.phone,
             person.c.language,
             (person.c.password != "").label("has_password"),
-            deputy.c.address.label("deputy"),
+            _shown(deputy.c.address, visible_context(actor, deputy.c.context_id)).label("deputy"),
             person.c.created_at,
             person.c.deactivated_at,
         )
@@ -197,11 +197,12 @@ async def mailboxes(
     Raises `NotFound` for an owner of whom the actor sees neither themselves nor a mailbox.
     """
     owner_key = names.address(owner).key if owner else ""
+    owner_is_seen = or_(visible_person(actor), shares(actor))
     query = (
         select(
             mailbox.c.address,
             mailbox.c.kind,
-            person.c.address.label("owner"),
+            _shown(person.c.address, owner_is_seen).label("owner"),
             *_PLACE,
             mailbox.c.display_name,
             mailbox.c.receives,
@@ -218,7 +219,7 @@ async def mailboxes(
             visible_mailbox(actor),
             _in(place),
             true() if ended else mailbox.c.ended_at.is_(None),
-            _named(person.c.address, owner_key),
+            and_(person.c.address == owner_key, owner_is_seen) if owner else true(),
             _named(mailbox.c.address, key),
         )
         .order_by(mailbox.c.address)
@@ -328,6 +329,14 @@ def _member(row: Any) -> Listed:
     rights = [right for right in ("read", "send_as", "send_on_behalf", "manage") if row[f"can_{right}"]]
     kept = {name: row[name] for name in ("mailbox", "person", "name", "state", "since", "until")}
     return {**kept, "rights": rights}
+
+
+NOT_SEEN = "(not visible)"
+"""In place of somebody in a context that is not shown to whoever asks."""
+
+
+def _shown(address_of: ColumnElement[Any], is_seen: ColumnElement[bool]) -> ColumnElement[Any]:
+    return case((is_seen, address_of), (address_of.is_not(None), NOT_SEEN))
 
 
 def shares(actor: Actor) -> ColumnElement[bool]:
