@@ -23,6 +23,12 @@ async def check_plugins(config: Config) -> tuple[LoadedPlugin, ...]:
         await gateway.stop()
 
 
+def without_secret(config: Config) -> Config:
+    """Nothing is signed here, and a secret that this user may not read is a finding, not the end."""
+    server = config.server.model_copy(update={"secret_file": Path(os.devnull)})
+    return config.model_copy(update={"server": server})
+
+
 def check_spool(spool: Path) -> None:
     """Make sure that a message can be spilled into `spool`. Raises `StartupError`."""
     try:

@@ -17,11 +17,11 @@ from typing import cast
 from gateway.answers.out_of_office import OutOfOffice
 from gateway.config.models import Config
 from gateway.directory.lookup import Mailbox
-from gateway.directory.mailboxes import MAIN
 from gateway.directory.service import DirectoryService
 from gateway.errors import StoreUnavailable
 from gateway.hooks.registry import Accept
 from gateway.hooks.runner import Call, PluginFailure, Runner, Story
+from gateway.hosting import Hosting
 from gateway.mail.address import Address
 from gateway.mail.authentication_results import NO_SERVERS, Authentication, TrustedServers
 from gateway.mail.body import MAX_HEADER_BLOCK, Body
@@ -31,14 +31,11 @@ from gateway.mail.ids import new_id
 from gateway.mail.message import Message, Tag, TagValue
 from gateway.mail.reply import (
     MAIL_LOOP,
-    MAILBOX_DISABLED,
-    NEXT_HOP_MISCONFIGURED,
     PLUGIN_FAILED,
     RECIPIENT_OK,
     RELAY_DENIED,
     STORE_DOWN,
     TOO_BIG,
-    UNKNOWN_USER,
     Reply,
 )
 from gateway.mail.stamp import LOOPS_ALLOWED, Inspection, Stamp
@@ -47,7 +44,7 @@ from gateway.mail.transaction import Transaction
 from gateway.routing.annotation import annotated
 from gateway.routing.plan import DeliveryPlan
 from gateway.routing.resolver import Limits, Resolver, TooManyRecipients
-from gateway.routing.route import Deliver, Redirect, Refuse, Route
+from gateway.routing.route import Route
 from gateway.routing.soundness import flaw_of_plan, flaw_of_route
 from gateway.submission.service import Submission
 
@@ -92,6 +89,7 @@ class Planner:
             for listener in config.listeners
             if listener.trusted_authserv_ids
         }
+        self._hosting = Hosting(config, directory)
         self._routes = runner.chain("route_recipient")
         self.asks_plugins = any(
             runner.chain(hook) for hook in ("message_received", "route_recipient", "message_annotate", "plan_review")
@@ -181,10 +179,9 @@ class Planner:
 
     async def _claim(self, transaction: Transaction, address: Address, mailbox: Mailbox | None) -> Reply:
         """The core's own answer, asked last: hosted mailboxes, then what the listener's role allows."""
-        if mailbox is not None:
-            return RECIPIENT_OK if mailbox.takes_mail else MAILBOX_DISABLED
-        if self._directory.hosts(address.domain):
-            return UNKNOWN_USER
+        answer = self._hosting.claim(address, mailbox)
+        if answer is not None:
+            return answer
         session, outbound = transaction.session, self._config.routing.outbound
         if session.role == "submission":
             outbound = await self._submitting().relay(session, transaction.sender) or outbound
@@ -264,7 +261,7 @@ class Planner:
         most = self._most_steps(len(envelope.recipients))
         resolver = Resolver(
             [call.plugin for call in self._routes],
-            partial(self._fallback, outbound),
+            partial(self._hosting.route, outbound),
             Limits(self._config.routing.max_hops, most),
             inspection.edits,
         )
@@ -325,40 +322,6 @@ class Planner:
     def _most_steps(self, named: int) -> int:
         """Mail to many may double: they were accepted, and one forwarded copy more must not defer them for ever."""
         return max(self._config.routing.max_recipients, 2 * named)
-
-    async def _fallback(self, outbound: str, address: Address) -> Route:
-        routing = self._config.routing
-        mailbox = await self._directory.mailbox(address)
-        if mailbox is not None:
-            return self._into(mailbox, address)
-        suspended = self._directory.refusal(address.domain)
-        if suspended is not None:  # it stays ours for that long: mail for it must not go out and come back
-            return Refuse(suspended, "suspended", "its domain is suspended")
-        if self._directory.is_local(address):
-            # A plugin leads to somebody who is not listed: the next hop knows who there is, unless the directory does.
-            return (
-                Refuse(UNKNOWN_USER) if self._directory.lists_all(address.domain) else Deliver(routing.hosted, "hosted")
-            )
-        if outbound:
-            return Deliver(outbound, "outbound" if outbound == routing.outbound else "relay")
-        return Refuse(RELAY_DENIED, reason="no next hop for mail to the outside")
-
-    def _into(self, mailbox: Mailbox, address: Address) -> Route:
-        """On to the main address, to whoever follows somebody who has left, or to its next hop."""
-        if not mailbox.receives:
-            return Refuse(MAILBOX_DISABLED, "receives", "the mailbox is set to receive nothing")
-        if mailbox.successors is not None:
-            if mailbox.successors:
-                return Redirect(mailbox.successors, rule="successor", reason="its owner has left")
-            return Refuse(MAILBOX_DISABLED, "successor", "its owner has left, and nobody follows")
-        if mailbox.asked != MAIN:
-            _, plus, detail = address.local.partition("+")
-            main = replace(mailbox.address, local=f"{mailbox.address.local}{plus}{detail}")
-            return Redirect((main,), rule=mailbox.asked, reason=f"{mailbox.asked} of {mailbox.address}")
-        via = mailbox.next_hop or self._config.routing.hosted
-        if via not in self._config.next_hops:
-            return Refuse(NEXT_HOP_MISCONFIGURED, "next_hop", f"its next hop {via} is not configured")
-        return Deliver(via, "hosted")
 
     def _loop(self, inspection: Inspection) -> Reply | None:
         limit = self._config.limits.max_received

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from gateway.backup.manifest import DATABASES, MANIFEST, SECRET, BackupError, File, Manifest
+from gateway.private_file import FileError, put
 
 Progress = Callable[[str, int, int], None]
 """Told what is done, and how much of how much; a total of 0 is not known."""
@@ -32,7 +33,7 @@ def write(target: Path, work: Path, manifest: Manifest, files: Mapping[str, Path
     listed = tuple(_listed(name, path) for name, path in files.items())
     complete = replace(manifest, files=listed)
     fresh = work / "archive"
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+    with _private(fresh) as file:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
             text = json.dumps(complete.to_json(), indent=2).encode() + b"\n"
             archive.addfile(_member(MANIFEST, len(text), manifest.made_at), io.BytesIO(text))
@@ -41,19 +42,11 @@ def write(target: Path, work: Path, manifest: Manifest, files: Mapping[str, Path
                     archive.addfile(_member(one.name, one.size, manifest.made_at), content)
         file.flush()
         os.fsync(file.fileno())
-    if force:
-        fresh.replace(target)
-    else:
-        try:
-            target.hardlink_to(fresh)
-        except FileExistsError:
-            raise already_there(target) from None
-    _sync_directory(target.parent)
+    try:
+        put(fresh, target, force=force)
+    except FileError as error:
+        raise BackupError(str(error)) from None
     return complete
-
-
-def already_there(target: Path) -> BackupError:
-    return BackupError(f"{target} is there already and was left as it is; name another file, or say --force")
 
 
 def read_manifest(source: Path) -> Manifest:
@@ -127,11 +120,3 @@ def _member(name: str, size: int, made_at: float) -> tarfile.TarInfo:
 
 def _private(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -19,6 +19,7 @@ from gateway.backup.manifest import DATABASES, SECRET, BackupError, Manifest, Sn
 from gateway.backup.past import EPOCH
 from gateway.config.models import Config
 from gateway.config.next_hop import MaildirNextHopConfig
+from gateway.private_file import must_be_free
 from gateway.store.engine import open_engine, outage, parse_url, sqlite_path
 from gateway.store.upgrade import revisions
 
@@ -52,8 +53,7 @@ def target_of(named: Path, now: float) -> Path:
 
 def make(config: Config, target: Path, now: float, progress: Progress, *, force: bool = False) -> Made:
     """Write a backup to `target`, which appears whole or not at all. Raises `StellwerkError`, OSError."""
-    if not force and target.exists():
-        raise archive.already_there(target)
+    must_be_free(target, force=force)
     if not target.parent.is_dir():
         raise BackupError(f"{target.parent} is no directory; make it (mode 0700) or name another place")
     path = sqlite_path(parse_url(config.store.url))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import click
 
 from gateway.cli.directory_options import Desk, Office, place_options, reading
 from gateway.cli.output import print_json
+from gateway.cli.to_file import Target, to_options
 
 if TYPE_CHECKING:
     from gateway.directory.addressbook import Entry
@@ -24,13 +24,14 @@ def addressbook() -> None:
 @reading
 @place_options
 @click.option("--format", "form", type=click.Choice(["vcf", "csv", "ldif"]), default="vcf", show_default=True)
-@click.option(
-    "--to", "target", type=click.Path(path_type=Path, dir_okay=False), help="Into this file; else standard output."
-)
-def export(desk: Desk, organisation: str, context: str, form: str, target: Path | None) -> None:
+@to_options
+def export(desk: Desk, organisation: str, context: str, form: str, target: Path | None, force: bool) -> None:
     """Export what people of a context see: their own people and shared mailboxes, and those of contexts shown to it."""
     from gateway.directory.addressbook import entries
     from gateway.directory.addressbook_formats import FORMATS
+
+    to = Target(target, force)
+    to.must_be_free()
 
     async def work(office: Office) -> list[Entry]:
         return await entries(office.store, office.actor, await office.context(context, organisation))
@@ -39,9 +40,4 @@ def export(desk: Desk, organisation: str, context: str, form: str, target: Path 
     if desk.as_json:
         print_json([entry.to_json() for entry in found])
         return
-    text = FORMATS[form](found)
-    if target is None:
-        sys.stdout.write(text)
-    else:
-        target.write_bytes(text.encode())
-        click.echo(f"wrote {len(found)} entries to {target}")
+    to.write(FORMATS[form](found).encode(), f"{len(found)} entries")

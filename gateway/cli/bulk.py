@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,14 +14,13 @@ import click
 
 from gateway.cli.directory_options import Desk, Office, changing, place_options, reading
 from gateway.cli.output import print_json
+from gateway.cli.to_file import Target, to_options
 
 if TYPE_CHECKING:
+    from gateway.directory.bulk.exporting import Exported
     from gateway.directory.bulk.importing import Checked, Progress
 
 _FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-_TO = click.option(
-    "--to", "target", type=click.Path(path_type=Path, dir_okay=False), help="Into this file; else standard output."
-)
 
 
 @click.command("import")
@@ -35,10 +35,10 @@ def import_people(desk: Desk, file: Path, organisation: str, context: str) -> No
     """
 
     async def check(office: Office, default: tuple[str, str], progress: Progress) -> Checked:
-        from gateway.directory.bulk.files import Problem, read_lines
+        from gateway.directory.bulk.files import Problems, read_lines
         from gateway.directory.bulk.people_file import COLUMNS, REQUIRED, check_people
 
-        problems: list[Problem] = []
+        problems = Problems()
         lines = read_lines(file, COLUMNS, REQUIRED, problems)
         return await check_people(office.store, office.actor, str(file), lines, problems, progress, default)
 
@@ -58,10 +58,10 @@ def import_mailboxes(desk: Desk, file: Path, organisation: str, context: str) ->
     """
 
     async def check(office: Office, default: tuple[str, str], progress: Progress) -> Checked:
-        from gateway.directory.bulk.files import Problem, read_lines
+        from gateway.directory.bulk.files import Problems, read_lines
         from gateway.directory.bulk.mailboxes_file import COLUMNS, REQUIRED, check_mailboxes
 
-        problems: list[Problem] = []
+        problems = Problems()
         lines = read_lines(file, COLUMNS, REQUIRED, problems)
         return await check_mailboxes(
             office.store, office.actor, str(file), lines, problems, progress, default, office.config.next_hops
@@ -122,43 +122,48 @@ def _progress() -> Iterator[Progress]:
 @click.command("export")
 @reading
 @place_options
-@_TO
-def export_people(desk: Desk, organisation: str, context: str, target: Path | None) -> None:
+@to_options
+def export_people(desk: Desk, organisation: str, context: str, target: Path | None, force: bool) -> None:
     """Export people as CSV, with the columns that import takes. Passwords are no part of it."""
     from gateway.directory.bulk.exporting import people_rows
     from gateway.directory.bulk.people_file import COLUMNS
 
-    _export(desk, people_rows, COLUMNS, organisation, context, target)
+    _export(desk, people_rows, COLUMNS, organisation, context, Target(target, force))
 
 
 @click.command("export")
 @reading
 @place_options
-@_TO
-def export_mailboxes(desk: Desk, organisation: str, context: str, target: Path | None) -> None:
-    """Export mailboxes with aliases and members as CSV, with the columns that import takes."""
+@to_options
+def export_mailboxes(desk: Desk, organisation: str, context: str, target: Path | None, force: bool) -> None:
+    """Export mailboxes with aliases and members as CSV, with the columns that import takes.
+
+    Mailboxes that belong to people whom you do not see, or that have such members, are left out; it is told how many.
+    """
     from gateway.directory.bulk.exporting import mailbox_rows
     from gateway.directory.bulk.mailboxes_file import COLUMNS
 
-    _export(desk, mailbox_rows, COLUMNS, organisation, context, target)
+    _export(desk, mailbox_rows, COLUMNS, organisation, context, Target(target, force))
 
 
 def _export(
-    desk: Desk, make: Any, columns: Sequence[str], organisation: str, context: str, target: Path | None
+    desk: Desk, make: Any, columns: Sequence[str], organisation: str, context: str, to: Target
 ) -> None:  # fmt: skip
     from gateway.directory.bulk.files import write_rows
 
-    async def work(office: Office) -> list[dict[str, Any]]:
-        place = await office.place(organisation, context)
-        rows: list[dict[str, Any]] = await make(office.store, office.actor, place)
-        return rows
+    to.must_be_free()
 
-    rows = desk.run(work)
+    async def work(office: Office) -> Exported:
+        place = await office.place(organisation, context)
+        exported: Exported = await make(office.store, office.actor, place)
+        return exported
+
+    exported = desk.run(work)
+    for line in exported.left_out:
+        click.echo(line, err=True)
     if desk.as_json:
-        print_json([{column: row[column] for column in columns} for row in rows])
-    elif target is None:
-        write_rows(sys.stdout, columns, rows)
-    else:
-        with target.open("w", encoding="utf-8", newline="") as file:
-            write_rows(file, columns, rows)
-        click.echo(f"wrote {len(rows)} rows to {target}")
+        print_json([{column: row[column] for column in columns} for row in exported.rows])
+        return
+    text = io.StringIO(newline="")
+    write_rows(text, columns, exported.rows)
+    to.write(text.getvalue().encode(), f"{len(exported.rows)} rows")

@@ -30,15 +30,64 @@ def add(desk: Desk, name: str, organisation: str, title: str) -> None:
 @context.command("list")
 @reading
 @organisation_option
-def list_(desk: Desk, organisation: str) -> None:
+@click.option("--ended", is_flag=True, help="Ended ones too.")
+def list_(desk: Desk, organisation: str, ended: bool) -> None:
     """List contexts: how many people and mailboxes they have, whom they see, what is switched on or off."""
     from gateway.directory import listing
 
-    rows = desk.run(lambda office: listing.contexts(office.store, office.actor, organisation))
+    rows = desk.run(lambda office: listing.contexts(office.store, office.actor, organisation, ended=ended))
     desk.show(rows, "organisation", "name", "title", "people", "mailboxes", "sees", "fallback", "plugins")
 
 
-def _show(desk: Desk, name: str, viewer: str, organisation: str, *, shown: bool) -> None:
+@context.command()
+@reading
+@click.argument("name")
+@organisation_option
+def show(desk: Desk, name: str, organisation: str) -> None:
+    """Show a context, also one that has ended."""
+    from gateway.directory import listing
+
+    async def work(office: Office) -> listing.Listed:
+        return await listing.context_of(office.store, office.actor, await office.context(name, organisation))
+
+    desk.show_one(desk.run(work))
+
+
+@context.command()
+@changing
+@click.argument("name")
+@click.option("--title", required=True, metavar="TEXT", help="As people call it.")
+@organisation_option
+def change(desk: Desk, name: str, title: str, organisation: str) -> None:
+    """Change the title. The name is what commands and files call it, and stays."""
+    from gateway.directory.organisations import ChangeContext
+
+    async def make(office: Office) -> ChangeContext:
+        place = await office.context(name, organisation)
+        return ChangeContext(place.organisation, place.context, title)
+
+    desk.change(make)
+
+
+@context.command()
+@changing
+@click.argument("name")
+@organisation_option
+def end(desk: Desk, name: str, organisation: str) -> None:
+    """End a context that nobody is in any more. What was stays: list --ended, show, and the log; its name stays taken.
+
+    Refused, with a list, while it has active people or mailboxes, or another context falls back on one of them.
+    """
+    from gateway.directory.ending import EndContext
+
+    async def make(office: Office) -> EndContext:
+        place = await office.context(name, organisation)
+        return EndContext(place.organisation, place.context)
+
+    desk.change(make)
+
+
+def _switch_sight(desk: Desk, name: str, viewer: str, organisation: str, *, shown: bool) -> None:
     from gateway.directory.organisations import ShowPeopleTo
 
     async def make(office: Office) -> ShowPeopleTo:
@@ -56,7 +105,7 @@ def _show(desk: Desk, name: str, viewer: str, organisation: str, *, shown: bool)
 @organisation_option
 def show_to(desk: Desk, name: str, viewer: str, organisation: str) -> None:
     """Let people of the context VIEWER see the people of NAME; the other way round is a switch of its own."""
-    _show(desk, name, viewer, organisation, shown=True)
+    _switch_sight(desk, name, viewer, organisation, shown=True)
 
 
 @context.command("hide-from")
@@ -66,7 +115,7 @@ def show_to(desk: Desk, name: str, viewer: str, organisation: str) -> None:
 @organisation_option
 def hide_from(desk: Desk, name: str, viewer: str, organisation: str) -> None:
     """Hide the people of NAME from those of the context VIEWER again."""
-    _show(desk, name, viewer, organisation, shown=False)
+    _switch_sight(desk, name, viewer, organisation, shown=False)
 
 
 @context.command()
@@ -78,12 +127,14 @@ def hide_from(desk: Desk, name: str, viewer: str, organisation: str) -> None:
 def plugin(desk: Desk, name: str, plugin: str, state: str, organisation: str) -> None:
     """Switch a plugin on or off for a context; "default" leaves it to the plugin again."""
     from gateway.directory.organisations import SwitchPlugin
+    from gateway.hooks.finding import there
 
     enabled = {"on": True, "off": False, "default": None}[state]
 
     async def make(office: Office) -> SwitchPlugin:
         place = await office.context(name, organisation)
-        return SwitchPlugin(place.organisation, place.context, plugin, enabled)
+        known = {*office.config.plugins, *there(office.config.plugin_dir)}
+        return SwitchPlugin(place.organisation, place.context, plugin, enabled, known)
 
     desk.change(make)
 

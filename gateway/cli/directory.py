@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -20,12 +21,19 @@ def directory() -> None:
 def audit(desk: Desk, person: str) -> None:
     """List mailboxes without an owner and all that names people who have left, each with the command that mends it.
 
-    Exit status 1 when there is something.
+    Also looked through: addresses in the configuration, rules of plugins included, and jobs that are open or dead. Exit
+    status 1 when there is something.
     """
-    from gateway.directory import dangling, names
+    from gateway.checking import check_plugins, without_secret
+    from gateway.directory import dangling
+    from gateway.directory.findings import Finding
+    from gateway.hooks.named import addresses_in
 
-    key = names.address(person).key if person else ""
-    found = desk.run(lambda office: dangling.audit(office.store, office.actor, key))
+    async def work(office: Office) -> list[Finding]:
+        settings = addresses_in(office.config, await check_plugins(without_secret(office.config)))
+        return await dangling.audit(office.store, office.actor, person, settings)
+
+    found = desk.run(work)
     desk.show([finding.to_json() for finding in found], "noun", "name", "text", "command")
     sys.exit(1 if found else 0)
 
@@ -51,9 +59,11 @@ def log(
     first = moment(since) if since else None
     last = moment(until, end=True) if until else None
 
-    async def work(office: Office) -> list[dict[str, object]]:
+    async def work(office: Office) -> list[dict[str, Any]]:
         whose = (await office.organisation(organisation)).organisation_id if organisation else ""
         search = audit_log.Search(actor, action, name, whose, first, last, count)
         return await audit_log.entries(office.store, office.actor, search)
 
-    desk.show(desk.run(work), "at", "actor", "action", "name", "before", "after")
+    rows = desk.run(work)
+    desk.show(rows if desk.as_json else [audit_log.told(row) for row in rows],
+              "at", "actor", "action", "name", "before", "after")  # fmt: skip

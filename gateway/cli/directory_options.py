@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import getpass
-import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +30,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
-_NOT_SHOWN = frozenset({"id", "created_at", "since", "until", "state_since", "ended_at", "deactivated_at"})
+_NOT_SHOWN = frozenset(
+    {"id", "created_at", "since", "until", "state_since", "ended_at", "deactivated_at", "organisation"}
+)
 """Columns that say nothing to a person who has just made the change."""
 
 
@@ -92,30 +93,38 @@ class Desk:
         here = command_line(_login_name())
         return await actor_of(store, self.as_user, through=here.name) if self.as_user else here
 
-    def change(self, make: Callable[[Office], Awaitable[Command[T]]]) -> T:
-        """Carry out the command that `make` returns, or only try it, and say what has changed. What it returned."""
+    def change(
+        self, make: Callable[[Office], Awaitable[Command[T]]], also: Callable[[T], Mapping[str, Any]] | None = None
+    ) -> T:
+        """Carry out the command that `make` returns, or only try it, and say what has changed. What it returned.
+
+        `also` makes of that what `--json` says besides the changes.
+        """
 
         async def work(office: Office) -> Done[T]:
             return await office.carry_out(await make(office))
 
         done = self.run(work)
-        self.tell(done)
+        self.tell(done, None if also is None else also(done.result))
         return done.result
 
-    def carry_out(self, command: Command[T]) -> T:
+    def carry_out(self, command: Command[T], also: Callable[[T], Mapping[str, Any]] | None = None) -> T:
         """`change` for a command that needs nothing looked up."""
 
         async def make(office: Office) -> Command[T]:
             return command
 
-        return self.change(make)
+        return self.change(make, also)
 
-    def tell(self, done: Done[Any]) -> None:
+    def tell(self, done: Done[Any], also: Mapping[str, Any] | None = None) -> None:
         """What has changed, or would change, a line for every row."""
+        from gateway.directory.audit_log import entry_of
+
+        entries = [entry_of(entry, done.names) for entry in done.audit]
         if self.as_json:
-            print_json([entry_of(entry) for entry in done.audit])
+            print_json(entries if also is None else {"changes": entries, **also})
             return
-        for entry in done.audit:
+        for entry in entries:
             click.echo(("would: " if self.dry_run else "") + _line(entry))
         if not done.audit:
             click.echo("nothing to change")
@@ -136,24 +145,44 @@ class Desk:
         if self.as_json:
             print_json(dict(row))
         else:
-            print_table(("", ""), [(name.replace("_", " "), cell(value, name)) for name, value in row.items()])
+            print_table(
+                ("", ""),
+                [(name.replace("_", " "), each) for name, value in row.items() for each in _lines(value, name, row)],
+            )
 
 
-def entry_of(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """An audit entry with its JSON read."""
-    return {**entry, "before": json.loads(entry["before"]), "after": json.loads(entry["after"])}
+def _lines(value: Any, name: str, row: Mapping[str, Any]) -> list[str]:
+    """A value of `row`: what is a list of nouns gets a line for each, without what `row` says itself."""
+    if not isinstance(value, list) or not value:
+        return [cell(value, name)]
+    return [_noun(each, row) if isinstance(each, Mapping) else cell(each) for each in value]
+
+
+def _noun(noun: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    """`bo@acme.test, name Bo Dahl, rights read+manage`: the first value names it."""
+    said = {name: row.get(name) for name in ("organisation", "context", "name", "state")}
+    said |= dict.fromkeys(("mailbox", "person"), row.get("address"))
+    first, *rest = (
+        (key, "+".join(value) if isinstance(value, list) else cell(value))
+        for key, value in noun.items()
+        if value not in (None, "", []) and value != said.get(key)
+    )
+    return ", ".join([first[1], *(f"{key} {text}" for key, text in rest)])
 
 
 def _line(entry: Mapping[str, Any]) -> str:
-    read = entry_of(entry)
+    from gateway.directory.audit_log import told as readable
+
+    read = readable(entry)
     before, after = read["before"], read["after"]
+    named = {name for name in entry["names"].values() if name in entry["name"].split()}
     told = []
     for name in dict.fromkeys([*before, *after]):
         if name in _NOT_SHOWN or (name in entry["name"].split()):
             continue
         if before and after:
             told.append(f"{name} {cell(before.get(name)) or '-'} -> {cell(after.get(name)) or '-'}")
-        elif not name.endswith("_id") and (value := after.get(name, before.get(name))) not in (None, "", entry["name"]):
+        elif (value := after.get(name, before.get(name))) not in (None, "", entry["name"], *named):
             told.append(f"{name} {cell(value)}")
     return printable(f"{entry['action']} {entry['name']}" + (f": {', '.join(told)}" if told else ""))
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gateway.cli.directory_options import Desk, Office, changing, organisation_option, reading
 from gateway.cli.domain_publish import publish
+from gateway.cli.options import read_config
 from gateway.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
+    from gateway.domains.checks.texts import Language
     from gateway.domains.claims import ClaimDomain
     from gateway.domains.records import WantedRecord
 
+language_option = click.option(
+    "--language", type=click.Choice(["en", "de"]), help="Of the sentences. Without: domains.language."
+)
+_FILE = click.Path(path_type=Path, dir_okay=False)
 FORMATS = ("table", "zone", "panel", "nsupdate", "json")
 
 
@@ -96,6 +104,62 @@ def records(
         return await wanted_here(office, name, organisation, zone=zone, spf=spf, resolve=resolve)
 
     _print_records(desk.run(found), "json" if desk.as_json else as_format)
+
+
+@domain.command()
+@reading
+@click.argument("name")
+@organisation_option
+@click.option("--watch", is_flag=True, help="Go on until the domain is in service, and show what changes.")
+@language_option
+def check(desk: Desk, name: str, organisation: str, watch: bool, language: str | None) -> None:
+    """Check a domain's DNS now, as its own servers and the resolver show it: what was seen, and what to do.
+
+    Exit status 0 when the required checks pass, with --watch when the domain is in service. The states of a domain are
+    changed by the running gateway only; --watch asks it to look when there is news.
+    """
+    from gateway.cli import domain_check
+
+    spoken = _language(desk, language)
+    if not watch:
+        seen = desk.run(lambda office: domain_check.check_once(office, name, organisation))
+        domain_check.print_inspection(seen, spoken, as_json=desk.as_json)
+        sys.exit(0 if seen.passes else 1)
+    try:
+        done = desk.run(lambda office: domain_check.watch(office, name, organisation, spoken, as_json=desk.as_json))
+    except KeyboardInterrupt:
+        domain_check.stopped(spoken)
+        done = False
+    sys.exit(0 if done else 1)
+
+
+@domain.command()
+@reading
+@click.argument("name")
+@organisation_option
+@language_option
+@click.option("--zone", default="", metavar="ZONE", help="The zone it is entered in. Without: as DNS tells.")
+@click.option("--html", type=_FILE, help="Write a page that needs nothing else, to be printed or sent along.")
+@click.option("--text", type=_FILE, help="Write the text of a mail; its first line is the subject.")
+def invite(
+    desk: Desk, name: str, organisation: str, language: str | None, zone: str, html: Path | None, text: Path | None
+) -> None:  # fmt: skip
+    """Write a hand-out for whoever runs the domain's DNS: what to enter, what is missing, how to see it oneself.
+
+    Without --html and --text the text is printed.
+    """
+    from gateway.cli.domain_invite import handout_of, write_handout
+
+    spoken = _language(desk, language)
+    made = desk.run(lambda office: handout_of(office, name, organisation, zone, spoken))
+    write_handout(made, html, text, as_json=desk.as_json)
+
+
+def _language(desk: Desk, named: str | None) -> Language:
+    """What was said, else that of the notices."""
+    if named is None:
+        return read_config(desk.config_path).domains.language
+    return "de" if named == "de" else "en"
 
 
 def _print_records(found: Any, as_format: str) -> None:

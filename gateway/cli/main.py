@@ -30,7 +30,7 @@ COMMANDS: dict[str, _Entry] = {
     "plugins": _Entry("gateway.cli.plugins:plugins", "Show every hook's chain of plugins; make and check one."),
     "organisation": _Entry("gateway.cli.organisation:organisation", "Organisations and what their plans allow."),
     "context": _Entry("gateway.cli.context:context", "Departments or sites, who sees whom, plugins for each."),
-    "domain": _Entry("gateway.cli.domain:domain", "Domains of organisations; trust one."),
+    "domain": _Entry("gateway.cli.domain:domain", "Domains of organisations: claim, records, check, trust."),
     "user": _Entry("gateway.cli.user:user", "People: roles, passwords, leaving, import and export."),
     "mailbox": _Entry("gateway.cli.mailbox:mailbox", "Mailboxes and their settings, import and export."),
     "member": _Entry("gateway.cli.member:member", "Who may use a mailbox, now and at any time before."),

@@ -48,16 +48,15 @@ def end(desk: Desk, mailbox: str, person: str) -> None:
 @click.option("--all", "every", is_flag=True, help="Every membership there ever was.")
 def list_(desk: Desk, mailbox: str, person: str, at: str, every: bool) -> None:
     """List members of MAILBOX, or all that may be seen; with --at people are listed who have been removed since."""
-    from gateway.directory import dates, listing, names
+    from gateway.directory import dates, listing
 
     if at and every:
         raise click.UsageError("--at and --all contradict each other")
     moment = dates.moment(at) if at else None
 
     async def work(office: Office) -> list[listing.Listed]:
-        who = names.address(person).key if person else ""
         return await listing.members(
-            office.store, office.actor, mailbox_address=mailbox, person_address=who, at=moment, every=every
+            office.store, office.actor, mailbox_address=mailbox, person_address=person, at=moment, every=every
         )
 
     desk.show(desk.run(work), "mailbox", "person", "name", "rights", "since", "until", "state")

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gateway.cli.directory_options import LIMIT, Desk, Office, changing, given, limit_value, reading
+from gateway.cli.directory_options import LIMIT, Desk, changing, given, limit_value, reading
 
 _LIMITS = ("own_mailboxes", "shared_mailboxes", "members", "aliases", "message_bytes")
 
@@ -40,11 +40,12 @@ def add(desk: Desk, name: str, **values: str | None) -> None:
 
 @organisation.command("list")
 @reading
-def list_(desk: Desk) -> None:
+@click.option("--ended", is_flag=True, help="Ended ones too.")
+def list_(desk: Desk, ended: bool) -> None:
     """List organisations."""
     from gateway.directory import listing
 
-    rows = desk.run(lambda office: listing.organisations(office.store, office.actor))
+    rows = desk.run(lambda office: listing.organisations(office.store, office.actor, ended=ended))
     desk.show(rows, "name", "title", "contact_name", "contact_address", "contact_phone")
 
 
@@ -52,16 +53,10 @@ def list_(desk: Desk) -> None:
 @reading
 @click.argument("name")
 def show(desk: Desk, name: str) -> None:
-    """Show an organisation with its plan."""
-    desk.show_one(desk.run(lambda office: _one(office, name)))
-
-
-async def _one(office: Office, name: str) -> dict[str, Any]:
+    """Show an organisation with its plan, contexts and domains, also one that has ended."""
     from gateway.directory import listing
 
-    place = await office.organisation(name)
-    rows = await listing.organisations(office.store, office.actor)
-    return next(row for row in rows if row["name"] == place.organisation)
+    desk.show_one(desk.run(lambda office: listing.organisation_of(office.store, office.actor, name)))
 
 
 @organisation.command()
@@ -69,10 +64,26 @@ async def _one(office: Office, name: str) -> dict[str, Any]:
 @click.argument("name")
 @_contact_options
 def change(desk: Desk, name: str, **values: str | None) -> None:
-    """Change title or contact."""
+    """Change title or contact. The name is what commands and files call it, and stays."""
     from gateway.directory.organisations import ChangeOrganisation
 
-    desk.carry_out(ChangeOrganisation(name, given(**values)))
+    asked = given(**values)
+    if not asked:
+        raise click.UsageError("name something to change; stellwerk organisation show NAME shows what there is")
+    desk.carry_out(ChangeOrganisation(name, asked))
+
+
+@organisation.command()
+@changing
+@click.argument("name")
+def end(desk: Desk, name: str) -> None:
+    """End an organisation that nothing is in any more. What was stays: list --ended, show, and the log. For operators.
+
+    Refused, with a list, while it has contexts, domains or active people. Its name stays taken.
+    """
+    from gateway.directory.ending import EndOrganisation
+
+    desk.carry_out(EndOrganisation(name))
 
 
 @organisation.command()
@@ -85,11 +96,12 @@ def change(desk: Desk, name: str, **values: str | None) -> None:
 @click.option("--message-bytes", type=LIMIT, help="Largest message.")
 def plan(desk: Desk, name: str, **limits: Any) -> None:
     """Show or change what an organisation may have: numbers, or "unlimited". Lowering refuses only what is new."""
+    from gateway.directory import listing
     from gateway.directory.organisations import ChangeOrganisation
 
     values = {f"plan_{limit}": limit_value(value) for limit, value in given(**limits).items()}
     if values:
         desk.carry_out(ChangeOrganisation(name, values))
         return
-    row = desk.run(lambda office: _one(office, name))
+    row = desk.run(lambda office: listing.organisation_of(office.store, office.actor, name))
     desk.show_one({f"plan_{limit}": row[f"plan_{limit}"] for limit in _LIMITS})

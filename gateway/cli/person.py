@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
+from pathlib import Path
 
 import click
 
 from gateway.cli.directory_options import Desk, Office, changing, reading
 from gateway.cli.output import print_json
+from gateway.cli.to_file import Target, to_options
 
 
 @click.group()
@@ -18,11 +21,15 @@ def person() -> None:
 @person.command()
 @reading
 @click.argument("address")
-def export(desk: Desk, address: str) -> None:
-    """Print everything that the directory stores about a person, as JSON. For themselves and administrators."""
+@to_options
+def export(desk: Desk, address: str, target: Path | None, force: bool) -> None:
+    """Export everything that the directory stores about a person, as JSON. For themselves and administrators."""
     from gateway.directory.personal_data import personal_data
 
-    print_json(desk.run(lambda office: personal_data(office.store, office.actor, address)))
+    to = Target(target, force)
+    to.must_be_free()
+    data = desk.run(lambda office: personal_data(office.store, office.actor, address))
+    to.write(json.dumps(data, indent=2, ensure_ascii=False).encode() + b"\n", f"what is stored about {address}")
 
 
 @person.command()

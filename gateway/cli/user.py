@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import Any
 
@@ -12,6 +13,9 @@ from gateway.cli.directory_options import Desk, Office, changing, given, place_o
 
 _ROLES = click.Choice(["member", "context_admin", "organisation_admin", "operator"])
 _LANGUAGES = click.Choice(["en", "de"])
+_END_APP_PASSWORDS = click.option(
+    "--end-app-passwords", is_flag=True, help="End the app passwords in the same change; else they stay valid."
+)
 
 
 @click.group()
@@ -103,8 +107,12 @@ def change(desk: Desk, address: str, deputy: str | None, context: str | None, **
 @click.argument("address")
 @click.option("--generate", is_flag=True, help="Make one, and show it once.")
 @click.option("--stdin", "from_stdin", is_flag=True, help="Read it from standard input, one line.")
-def password(desk: Desk, address: str, generate: bool, from_stdin: bool) -> None:
-    """Set a password. The one before is dead at once, and so is every session. Asks twice on a terminal."""
+@_END_APP_PASSWORDS
+def password(desk: Desk, address: str, generate: bool, from_stdin: bool, end_app_passwords: bool) -> None:
+    """Set a password. The one before is dead at once, and so is every session. Asks twice on a terminal.
+
+    App passwords stay valid, unless --end-app-passwords is said.
+    """
     from gateway.directory import generated
     from gateway.directory.passwords import hash_password
     from gateway.directory.people import SetPassword
@@ -112,9 +120,25 @@ def password(desk: Desk, address: str, generate: bool, from_stdin: bool) -> None
     if generate and from_stdin:
         raise click.UsageError("--generate and --stdin contradict each other")
     text = generated.new_password() if generate else generated.chosen_password(_typed(from_stdin))
-    desk.carry_out(SetPassword(address, hash_password(text)))
-    if generate:
-        _show_once(desk, text)
+    made = text if generate and not desk.dry_run else ""
+    kept = desk.carry_out(
+        SetPassword(address, hash_password(text), end_app_passwords),
+        lambda number: {"app_passwords": number, **({"password": made} if made else {})},
+    )
+    _tell_kept(desk, address, kept)
+    if made:
+        _show_once(desk, made)
+
+
+def _tell_kept(desk: Desk, address: str, app_passwords: int) -> None:
+    """That a new password ends no app password, and what does."""
+    if not app_passwords or desk.as_json:
+        return
+    what, stay = ("1 app password", "stays") if app_passwords == 1 else (f"{app_passwords} app passwords", "stay")
+    if desk.dry_run:
+        stay = "would stay"
+    end = f"stellwerk user app-password end {shlex.quote(address)} --all"
+    click.echo(f"{what} {stay} valid; to end {'it' if app_passwords == 1 else 'them'}: {end}")
 
 
 def _typed(from_stdin: bool) -> str:
@@ -127,9 +151,9 @@ def _typed(from_stdin: bool) -> str:
 
 
 def _show_once(desk: Desk, text: str) -> None:
-    """On standard output, apart from the listing of changes, so that it can be piped on."""
-    if not desk.dry_run:
-        click.echo(f"password (shown only now): {text}", err=desk.as_json)
+    """After the changes, in the last line; with --json it stands in there."""
+    if not desk.as_json:
+        click.echo(f"password (shown only now): {text}")
 
 
 @user.group("app-password")
@@ -148,8 +172,10 @@ def add_app_password(desk: Desk, address: str, label: str) -> None:
     from gateway.directory.people import AddAppPassword
 
     text = new_password()
-    desk.carry_out(AddAppPassword(address, label, hash_password(text)))
-    _show_once(desk, text)
+    made = "" if desk.dry_run else text
+    desk.carry_out(AddAppPassword(address, label, hash_password(text)), lambda _: {"password": made} if made else {})
+    if made:
+        _show_once(desk, made)
 
 
 @app_password.command("list")
@@ -166,12 +192,18 @@ def list_app_passwords(desk: Desk, address: str) -> None:
 @app_password.command("end")
 @changing
 @click.argument("address")
-@click.argument("app_password_id", metavar="ID")
-def end_app_password(desk: Desk, address: str, app_password_id: str) -> None:
+@click.argument("app_password_id", metavar="ID", default="")
+@click.option("--all", "every", is_flag=True, help="All of them, in place of ID.")
+def end_app_password(desk: Desk, address: str, app_password_id: str, every: bool) -> None:
     """End an app password, and every session of the person: nobody knows with which one they logged in."""
-    from gateway.directory.people import EndAppPassword
+    from gateway.directory.people import EndAppPassword, EndAppPasswords
 
-    desk.carry_out(EndAppPassword(address, app_password_id))
+    if every == bool(app_password_id):
+        raise click.UsageError("say an ID (stellwerk user app-password list ADDRESS), or --all")
+    if every:
+        desk.carry_out(EndAppPasswords(address))
+    else:
+        desk.carry_out(EndAppPassword(address, app_password_id))
 
 
 @user.command("send-credentials")
@@ -179,7 +211,8 @@ def end_app_password(desk: Desk, address: str, app_password_id: str) -> None:
 @click.argument("address")
 @click.option("--to", required=True, metavar="OTHER", help="An address that they can read already.")
 @click.option("--with-new-password", is_flag=True, help="Make a new password, set it, and put it into the mail.")
-def send_credentials(desk: Desk, address: str, to: str, with_new_password: bool) -> None:
+@_END_APP_PASSWORDS
+def send_credentials(desk: Desk, address: str, to: str, with_new_password: bool, end_app_passwords: bool) -> None:
     """Mail the settings for mail programs to OTHER: servers and ports of [client_setup], and the user name.
 
     A password in a mail stays readable for whoever can read that mailbox: hand it over another way if you can.
@@ -188,6 +221,10 @@ def send_credentials(desk: Desk, address: str, to: str, with_new_password: bool)
     from gateway.directory.generated import new_password
     from gateway.directory.passwords import hash_password
 
+    if end_app_passwords and not with_new_password:
+        raise click.UsageError(
+            "--end-app-passwords goes with --with-new-password; alone: stellwerk user app-password end ADDRESS --all"
+        )
     made = None
     if with_new_password:
         text = new_password()
@@ -195,9 +232,11 @@ def send_credentials(desk: Desk, address: str, to: str, with_new_password: bool)
 
     async def make(office: Office) -> SendCredentials:
         config = office.config
-        return SendCredentials(address, to, config.client_setup, config.server.hostname, made)
+        setup, hostname = config.client_setup, config.server.hostname
+        return SendCredentials(address, to, setup, hostname, made, end_app_passwords)
 
-    desk.change(make)
+    sent = desk.change(make, lambda sent: {"app_passwords": sent.app_passwords} if with_new_password else {})
+    _tell_kept(desk, address, sent.app_passwords or 0)
 
 
 @user.command()

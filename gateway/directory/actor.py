@@ -48,14 +48,26 @@ class Actor:
 
     def must_administer(self, organisation_id: str, context_id: str | None, what: str) -> None:
         """`context_id` None: the whole organisation. Raises `NotAllowed`."""
+        if not self.administers(organisation_id, context_id):
+            raise NotAllowed(f"{self.name} ({self.role}) may not {what}; an administrator of the organisation may")
+
+    def administers(self, organisation_id: str, context_id: str | None) -> bool:
+        """The place, that is; of people and mailboxes there only those of nobody who may do more."""
         if self.is_operator:
-            return
-        if self.organisation_id == organisation_id:
-            if self.role == "organisation_admin":
-                return
-            if self.role == "context_admin" and context_id is not None and self.context_id == context_id:
-                return
-        raise NotAllowed(f"{self.name} ({self.role}) may not {what}; an administrator of the organisation may")
+            return True
+        if self.organisation_id != organisation_id:
+            return False
+        own_context = self.role == "context_admin" and context_id is not None and self.context_id == context_id
+        return self.role == "organisation_admin" or own_context
+
+    def may_do_less_than(self, role: str) -> bool:
+        """Whether somebody of `role` may do more."""
+        return ROLES.index(role) > ROLES.index(self.role)
+
+    def must_not_do_for_more(self, role: str, address: str, what: str) -> None:
+        """Raises `NotAllowed` where `address`, who is `role`, may do more: nobody does anything in their name."""
+        if self.may_do_less_than(role):
+            raise NotAllowed(f"{self.name} ({self.role}) may not {what} for {address} ({role})")
 
 
 def command_line(user: str) -> Actor:

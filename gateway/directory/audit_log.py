@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, or_, select, true
 
+from gateway.directory import references
 from gateway.directory.actor import Actor
 from gateway.directory.errors import NotAllowed
 from gateway.directory.tables import audit_entry, organisation
@@ -55,13 +56,21 @@ async def entries(store: Store, actor: Actor, search: Search) -> list[dict[str, 
         .order_by(audit_entry.c.at.desc(), audit_entry.c.id.desc())
         .limit(search.count)
     )
-    return [entry_of(dict(row._mapping)) for row in await store.read(query)]
+    rows = [dict(row._mapping) for row in await store.read(query)]
+    values = [json.loads(row[part]) for row in rows for part in ("before", "after")]
+    names = {found.id: found.name for query in references.queries(values) for found in await store.read(query)}
+    return [{name: value for name, value in entry_of(row, names).items() if name != "organisation_id"} for row in rows]
 
 
-def entry_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry with its JSON read, and without ids of no use to people."""
-    kept = {name: value for name, value in row.items() if name != "organisation_id"}
-    return {**kept, "before": json.loads(row["before"]), "after": json.loads(row["after"])}
+def entry_of(row: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """An entry with its JSON read, and with `names` by id of all that it refers to."""
+    before, after = json.loads(row["before"]), json.loads(row["after"])
+    return {**row, "before": before, "after": after, "names": references.names_in((before, after), names)}
+
+
+def told(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of `entry_of` for people: names in place of ids."""
+    return {**entry, **{part: references.readable(entry[part], entry["names"]) for part in ("before", "after")}}
 
 
 def _contains(column: Any, text: str) -> ColumnElement[bool]:

@@ -14,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from sqlalchemy import Connection, Row, Select, Table, and_, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from gateway.directory import references
 from gateway.directory.actor import Actor
 from gateway.directory.errors import Conflict
 from gateway.directory.tables import audit_entry, directory_version
@@ -141,10 +142,14 @@ class _Tried(StellwerkError):
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[ResultT]):
-    """What a command returned, and the audit entries it made (or would make)."""
+    """What a command returned, and the audit entries it made (or would make).
+
+    `names` by id, of whatever the entries refer to, as they were inside the transaction: a trial's are gone afterwards.
+    """
 
     result: ResultT
     audit: tuple[Mapping[str, Any], ...]
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +170,19 @@ def _run(connection: Connection, asked: _Asked) -> Done[Any]:
         change.open()
         result = asked.command.run(change)
         change.close()
+        names = _names(change)
     except IntegrityError as error:
         # Two people at the same time, on PostgreSQL: the other one was first, after our own look.
         raise Conflict(f"somebody else has just changed the same: {_first_line(error)}; look again") from error
-    done = Done(result, tuple(change.audit))
+    done = Done(result, tuple(change.audit), names)
     if asked.dry_run:
         raise _Tried(done)
     return done
+
+
+def _names(change: Change) -> dict[str, str]:
+    values = [json.loads(entry[part]) for entry in change.audit for part in ("before", "after")]
+    return {row.id: row.name for query in references.queries(values) for row in change.rows(query)}
 
 
 def _first_line(error: IntegrityError) -> str:

@@ -33,10 +33,18 @@ class NewPassword:
 
 
 @dataclass(frozen=True, slots=True)
-class SendCredentials:
-    """Server names, ports and the user name to the address `to`, in the person's language. Returns the job's id.
+class Sent:
+    """The job that sends the mail; and how many app passwords stay valid, None where no password was set."""
 
-    With `password` that one is set, in the same transaction, and stands in the mail.
+    job_id: str
+    app_passwords: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SendCredentials:
+    """Server names, ports and the user name to the address `to`, in the person's language.
+
+    With `password` that one is set, in the same transaction, and stands in the mail; `end_app_passwords` is for then.
     """
 
     address: str
@@ -44,8 +52,9 @@ class SendCredentials:
     setup: ClientSetupConfig
     hostname: str
     password: NewPassword | None = None
+    end_app_passwords: bool = False
 
-    def run(self, change: Change, /) -> str:
+    def run(self, change: Change, /) -> Sent:
         found = find_person(change, self.address)
         if change.actor.person_id != found.row.id:
             found.must_be_administered_by(change.actor, "send their credentials")
@@ -56,20 +65,23 @@ class SendCredentials:
                 "there is nothing to tell people: the configuration names no server in [client_setup.imap], "
                 "[client_setup.pop3] or [client_setup.smtp]"
             )
+        kept = None
         if self.password is not None:
-            SetPassword(found.row.address, self.password.hashed).run(change)
+            kept = SetPassword(found.row.address, self.password.hashed, self.end_app_passwords).run(change)
         sender = Address.parse(self.setup.sender or f"postmaster@{self.hostname}")
-        text = credentials_text(self.setup, found.row.address, found.row.language, self.password)
+        text = credentials_text(self.setup, found.row.address, found.row.language, self.password, kept or 0)
         subject = _SUBJECTS[found.row.language].format(found.row.address)
         job_id, write = OwnMail(sender, to, subject, text, self.hostname).write(change.now)
         write.function(change.connection, [write.payload])
         change.note("person.credentials", "person", found.row.id, found.row.address, found.organisation_id,
                     sent_to=str(to), with_new_password=self.password is not None)  # fmt: skip
-        return job_id
+        return Sent(job_id, kept)
 
 
-def credentials_text(setup: ClientSetupConfig, user: str, language: str, password: NewPassword | None) -> str:
-    """The text of the mail."""
+def credentials_text(
+    setup: ClientSetupConfig, user: str, language: str, password: NewPassword | None, app_passwords: int = 0
+) -> str:
+    """The text of the mail. `app_passwords` stay valid beside a new `password`."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("gateway.directory"),
         undefined=jinja2.StrictUndefined,
@@ -83,5 +95,9 @@ def credentials_text(setup: ClientSetupConfig, user: str, language: str, passwor
         if one.server
     ]
     return environment.get_template(f"credentials.{language}.txt.j2").render(
-        user=user, servers=servers, password="" if password is None else password.text, help=setup.help
+        user=user,
+        servers=servers,
+        password="" if password is None else password.text,
+        app_passwords=app_passwords,
+        help=setup.help,
     )

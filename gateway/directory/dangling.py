@@ -1,48 +1,45 @@
 """What still names people who have left, and mailboxes without an owner: each with the command that mends it.
 
-A list of checks by noun, so that whoever brings a noun that names people (rules, queues, contacts) adds one. Nothing is
-changed here.
+A list of checks by noun, so that whoever brings a noun that names people adds one; plugins declare the addresses that
+their settings name. Nothing is changed here.
 """
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, or_, select
 
+from gateway.directory import named_outside, names
 from gateway.directory.actor import Actor
 from gateway.directory.errors import NotAllowed
+from gateway.directory.findings import Check, Finding, stellwerk
+from gateway.directory.listing import must_see_person
 from gateway.directory.people import ACTIVE, INACTIVE
 from gateway.directory.tables import address, app_password, context, mailbox, membership, organisation, person
 from gateway.directory.visibility import administered_context, visible_organisation
 from gateway.store.store import Store
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing to mend. `person` is who has left, empty where nobody ever was; `command` mends it."""
-
-    noun: str
-    name: str
-    person: str
-    text: str
-    command: str
-
-    def to_json(self) -> dict[str, str]:
-        return asdict(self)
+if TYPE_CHECKING:
+    from gateway.hooks.named import Setting
 
 
-Check = Callable[[Store, Actor], Awaitable[list[Finding]]]
+async def audit(
+    store: Store, actor: Actor, person_address: str = "", settings: Iterable[Setting] = ()
+) -> list[Finding]:
+    """All findings that the actor can mend; with `person_address` those about one person.
 
-
-async def audit(store: Store, actor: Actor, person_address: str = "") -> list[Finding]:
-    """All findings that the actor can mend; with `person_address` those about one person. Raises `NotAllowed`."""
+    `settings`: the addresses that the configuration names. Raises `NotAllowed`, and `NotFound` for a person who never
+    was, or whom the actor does not see.
+    """
     if actor.role == "member":
         raise NotAllowed(f"{actor.name} (member) may not audit the directory; administrators may")
+    if person_address:
+        await must_see_person(store, actor, person_address)
+        person_address = names.address(person_address).key
     found = [finding for check in CHECKS.values() for finding in await check(store, actor)]
+    found += await named_outside.settings(store, actor, settings)
     return [finding for finding in found if person_address in {"", finding.person}]
 
 
@@ -67,7 +64,7 @@ async def ownerless_mailboxes(store: Store, actor: Actor) -> list[Finding]:
         heir = heirs[row.context_id, row.organisation_id]
         proposed = "USER" if heir is None else heir.address
         text = f"its owner {row.owner} has left" if row.owner else "it has no owner"
-        command = _command("mailbox", "set", row.address, "--owner", proposed)
+        command = stellwerk("mailbox", "set", row.address, "--owner", proposed)
         found.append(Finding("mailbox", row.address, row.owner or "", text, command))
     return found
 
@@ -85,7 +82,7 @@ async def dead_addresses(store: Store, actor: Actor) -> list[Finding]:
     for row in await store.read(query):
         text = f"it leads to the mailbox {row.mailbox} of {row.person}, who has left"
         alias = row.kind == "alias"
-        command = _command("alias", "end", row.key) if alias else _command("mailbox", "intake", row.mailbox, "off")
+        command = stellwerk("alias", "end", row.key) if alias else stellwerk("mailbox", "intake", row.mailbox, "off")
         found.append(Finding("alias" if alias else "intake", row.key, row.person, text, command))
     return found
 
@@ -114,7 +111,7 @@ async def dead_fallbacks(store: Store, actor: Actor) -> list[Finding]:
         name = f"{row.organisation}/{row.name}"
         left = row.state == INACTIVE
         why = f"belongs to {row.person}, who has left" if left else "does not receive"
-        command = _command("context", "fallback", name, "ADDRESS")
+        command = stellwerk("context", "fallback", name, "ADDRESS")
         who = row.person if left else ""
         found.append(Finding("context", name, who, f"its fallback {row.address} {why}", command))
     return found
@@ -135,7 +132,7 @@ async def dead_deputies(store: Store, actor: Actor) -> list[Finding]:
             row.address,
             row.person,
             f"their deputy {row.person} has left",
-            _command("user", "change", row.address, "--deputy", "USER"),
+            stellwerk("user", "change", row.address, "--deputy", "USER"),
         )
         for row in await store.read(query)
     ]
@@ -156,7 +153,7 @@ async def dead_memberships(store: Store, actor: Actor) -> list[Finding]:
             row.address,
             row.person,
             f"{row.person} is a member and has left",
-            _command("member", "end", row.address, row.person),
+            stellwerk("member", "end", row.address, row.person),
         )
         for row in await store.read(query)
     ]
@@ -176,7 +173,7 @@ async def live_app_passwords(store: Store, actor: Actor) -> list[Finding]:
             row.label,
             row.person,
             f"{row.person} has left, and it has not ended",
-            _command("user", "app-password", "end", row.person, row.id),
+            stellwerk("user", "app-password", "end", row.person, row.id),
         )
         for row in await store.read(query)
     ]
@@ -187,7 +184,7 @@ async def dead_contacts(store: Store, actor: Actor) -> list[Finding]:
     query = (
         _of_inactive(organisation.c.name)
         .join_from(organisation, person, person.c.address == organisation.c.contact_address)
-        .where(visible_organisation(actor))
+        .where(visible_organisation(actor), organisation.c.ended_at.is_(None))
         .order_by(organisation.c.name)
     )
     return [
@@ -196,7 +193,7 @@ async def dead_contacts(store: Store, actor: Actor) -> list[Finding]:
             row.name,
             row.person,
             f"its contact {row.person} has left",
-            _command("organisation", "change", row.name, "--contact-name", "NAME", "--contact-address", "ADDRESS"),
+            stellwerk("organisation", "change", row.name, "--contact-name", "NAME", "--contact-address", "ADDRESS"),
         )
         for row in await store.read(query)
     ]
@@ -210,6 +207,7 @@ CHECKS: dict[str, Check] = {
     "member": dead_memberships,
     "app password": live_app_passwords,
     "contact": dead_contacts,
+    "job": named_outside.jobs,
 }
 """By noun, in the order in which they are listed."""
 
@@ -233,7 +231,3 @@ async def first_administrator(store: Store, context_id: str, organisation_id: st
 
 def _of_inactive(*columns: Any) -> Any:
     return select(*columns, person.c.address.label("person")).where(person.c.state == INACTIVE)
-
-
-def _command(*words: str) -> str:
-    return shlex.join(("stellwerk", *words))

@@ -20,6 +20,7 @@ from gateway.domains.states import CHANGEABLE, HOLDING, State
 from gateway.mail.ids import new_id
 
 HOLDERS: tuple[str, ...] = tuple(sorted(HOLDING))
+_ADD = "add it first: stellwerk domain add NAME --organisation O --contact ADDRESS"
 
 _WHY_NOT = {
     State.GRACE: "its ownership cannot be seen in DNS any more, so it gets nothing new until that is repaired",
@@ -67,7 +68,8 @@ class TrustDomain:
 
     def _row(self, change: Change) -> Row[Any] | None:
         if not (self.organisation and self.trusted):
-            return find_domain(change, self.name, self.organisation)
+            hint = _ADD if self.trusted else "stellwerk domain list shows all"
+            return find_domain(change, self.name, self.organisation, hint=hint)
         owner = find_organisation(change, self.organisation)
         return row_of(change, names.domain(self.name), owner.id)
 
@@ -110,7 +112,7 @@ def row_of(change: Change, name: str, organisation_id: str) -> Row[Any] | None:
     return change.first(select(domain).where(and_(domain.c.name == name, domain.c.organisation_id == organisation_id)))
 
 
-def find_domain(change: Change, name: str, of: str = "") -> Row[Any]:
+def find_domain(change: Change, name: str, of: str = "", *, hint: str = _ADD) -> Row[Any]:
     """The actor's own; for operators the holder's, else the only claim; of the organisation `of` where it is said.
 
     Raises `NotFound`, for a domain of an organisation that the actor does not see, too.
@@ -125,9 +127,7 @@ def find_domain(change: Change, name: str, of: str = "") -> Row[Any]:
         if (actor.is_operator or row.organisation_id == actor.organisation_id) and of in ("", row.whose)
     ]
     if not mine:
-        raise NotFound(
-            "domain", name, hint="add it first: stellwerk domain add NAME --organisation O --contact ADDRESS"
-        )
+        raise NotFound("domain", name, hint=hint)
     held = [row for row in mine if row.state in HOLDERS]
     if len(mine) > 1 and not held:
         raise BadValue(

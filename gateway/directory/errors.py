@@ -32,14 +32,24 @@ class NotAllowed(DirectoryError):
 class OverPlan(DirectoryError):
     """The organisation's plan does not allow one more. The text names limit and present number."""
 
-    def __init__(
-        self, what: str, limit: int, present: int, organisation: str, setting: str, wanted: int | None = None
-    ) -> None:
-        remedy = "end one, or raise it" if wanted is None else "choose a smaller one, or raise it"
-        there = f"there are {present}" if wanted is None else f"it is {present} now"
+    def __init__(self, what: str, limit: int, present: int, organisation: str, setting: str) -> None:
         super().__init__(
-            f"{what}: the plan of {organisation} allows {limit}, {there}; {remedy}: "
-            f"stellwerk organisation plan {organisation} --{setting} {present + 1 if wanted is None else wanted}"
+            f"{what}: the plan of {organisation} allows {limit}, there are {present}; end one, or raise it: "
+            f"stellwerk organisation plan {organisation} --{setting} {present + 1}"
+        )
+
+
+class TooLarge(OverPlan):
+    """As above, for the `wanted` limit of one noun: `present` is what it has, None where it has none of its own."""
+
+    def __init__(
+        self, what: str, limit: int, present: int | None, organisation: str, setting: str, wanted: int
+    ) -> None:  # fmt: skip
+        there = "it has no limit of its own now" if present is None else f"it is {present} now"
+        DirectoryError.__init__(
+            self,
+            f"{what}: the plan of {organisation} allows {limit}, {there}; choose a smaller one, or raise it: "
+            f"stellwerk organisation plan {organisation} --{setting} {wanted}",
         )
 
 

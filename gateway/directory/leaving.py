@@ -9,8 +9,8 @@ from sqlalchemy import and_, select
 
 from gateway.directory.change import Change, one
 from gateway.directory.errors import BadValue, Conflict, NotFound
-from gateway.directory.people import ACTIVE, INACTIVE, FoundPerson, find_person
-from gateway.directory.tables import app_password, mailbox, membership, person
+from gateway.directory.people import ACTIVE, INACTIVE, FoundPerson, end_app_passwords, find_person
+from gateway.directory.tables import context, mailbox, membership, person
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,7 @@ class DeactivatePerson:
             values["deputy_id"] = _deputy(change, found, self.deputy)
         same: dict[str, Any] = {"organisation_id": found.organisation_id}
         change.change(person, found.row, values, action="person.deactivate", name=found.row.address, **same)
-        mine = and_(app_password.c.person_id == found.row.id, app_password.c.ended_at.is_(None))
-        for row in change.rows(select(app_password).where(mine)):
-            change.change(app_password, row, {"ended_at": change.now, "password": ""}, action="app_password.end",
-                          name=f"{found.row.address} {row.label}", **same)  # fmt: skip
+        end_app_passwords(change, found)
         open_ones = and_(membership.c.person_id == found.row.id, membership.c.until.is_(None))
         for row in change.rows(select(membership).where(open_ones)):
             box = one(change, mailbox, id=row.mailbox_id)
@@ -63,6 +60,12 @@ class ActivatePerson:
             raise Conflict(f"{found.row.address} is active")
         if found.row.address.endswith(ERASED):
             raise Conflict(f"{found.row.address} was erased; nobody knows who that was: add a new person")
+        where = one(change, context, id=found.row.context_id)
+        if where is not None and where.ended_at is not None:
+            raise Conflict(
+                f"{found.row.address} was of {found.organisation}/{where.name}, which has ended; move them first: "
+                f"stellwerk user change {found.row.address} --context NAME"
+            )
         values = {"state": ACTIVE, "deactivated_at": None}
         change.change(person, found.row, values, action="person.activate", name=found.row.address,
                       organisation_id=found.organisation_id)  # fmt: skip

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false, func, or_, select, true
+from sqlalchemy import ColumnElement, and_, case, false, func, or_, select, true
 
 from gateway.directory import names
 from gateway.directory.actor import Actor
+from gateway.directory.ending import GIVEN_UP
 from gateway.directory.errors import NotFound
-from gateway.directory.places import Place
+from gateway.directory.places import Place, organisation_meant
 from gateway.directory.tables import (
     address,
     app_password,
@@ -24,7 +25,7 @@ from gateway.directory.tables import (
     person,
 )
 from gateway.directory.visibility import (
-    administered_context,
+    administered_person,
     visible_context,
     visible_mailbox,
     visible_organisation,
@@ -36,14 +37,41 @@ Listed = dict[str, Any]
 _PLACE = (organisation.c.name.label("organisation"), context.c.name.label("context"))
 
 
-async def organisations(store: Store, actor: Actor) -> list[Listed]:
-    """With the plan: None is unlimited."""
-    query = select(organisation).where(visible_organisation(actor)).order_by(organisation.c.name)
-    return [_without(row._mapping, "id") for row in await store.read(query)]
+async def organisations(store: Store, actor: Actor, *, ended: bool = False, name: str = "") -> list[Listed]:
+    """With the plan: None is unlimited. `ended`: ended ones too. `name`: only this one."""
+    there = true() if ended else organisation.c.ended_at.is_(None)
+    query = select(organisation).where(visible_organisation(actor), there, _named(organisation.c.name, name))
+    return [_without(row._mapping, "id") for row in await store.read(query.order_by(organisation.c.name))]
 
 
-async def contexts(store: Store, actor: Actor, organisation_name: str = "") -> list[Listed]:
-    """With `people` and `mailboxes` counted, `sees` (contexts whose people are seen) and `plugins` (switched)."""
+async def organisation_of(store: Store, actor: Actor, name: str) -> Listed:
+    """One organisation, ended or not, with its contexts and domains, and people and mailboxes counted. `NotFound`."""
+    place = await organisation_meant(store, actor, name)
+    [row] = await organisations(store, actor, ended=True, name=name)
+    there = await contexts(store, actor, name)
+    theirs = domain.c.organisation_id == place.organisation_id, domain.c.state.not_in(GIVEN_UP)
+    owned = select(domain.c.name).where(*theirs).order_by(domain.c.name)
+    row["contexts"] = [each["name"] for each in there]
+    row["domains"] = [each.name for each in await store.read(owned)]
+    row["people"] = sum(each["people"] for each in there)
+    row["mailboxes"] = sum(each["mailboxes"] for each in there)
+    return row
+
+
+async def context_of(store: Store, actor: Actor, place: Place) -> Listed:
+    """One context, ended or not, as `contexts` lists it, with `seen_by`: contexts whose people see its people."""
+    everything = await contexts(store, actor, place.organisation, ended=True)
+    row = next(each for each in everything if each["name"] == place.context)
+    row["seen_by"] = [each["name"] for each in everything if place.context in each["sees"]]
+    return row
+
+
+async def contexts(store: Store, actor: Actor, organisation_name: str = "", *, ended: bool = False) -> list[Listed]:
+    """With `people` and `mailboxes` counted, `sees` (contexts whose people are seen) and `plugins` (switched).
+
+    `ended`: ended ones too. Raises `NotFound` for an organisation that is not there.
+    """
+    await _must_be_there(store, actor, organisation_name)
     fallback = mailbox.alias("fallback")
     active = and_(person.c.context_id == context.c.id, person.c.state == "active")
     open_ones = and_(mailbox.c.context_id == context.c.id, mailbox.c.ended_at.is_(None))
@@ -56,10 +84,16 @@ async def contexts(store: Store, actor: Actor, organisation_name: str = "") -> l
             select(func.count()).where(active).select_from(person).scalar_subquery().label("people"),
             select(func.count()).where(open_ones).select_from(mailbox).scalar_subquery().label("mailboxes"),
             fallback.c.address.label("fallback"),
+            context.c.created_at,
+            context.c.ended_at,
         )
         .join_from(context, organisation, context.c.organisation_id == organisation.c.id)
         .join(fallback, fallback.c.id == context.c.fallback_mailbox_id, isouter=True)
-        .where(visible_context(actor, context.c.id), _named(organisation.c.name, organisation_name))
+        .where(
+            visible_context(actor, context.c.id),
+            _named(organisation.c.name, organisation_name),
+            true() if ended else context.c.ended_at.is_(None),
+        )
         .order_by(organisation.c.name, context.c.name)
     )
     rows = await store.read(query)
@@ -79,6 +113,8 @@ async def contexts(store: Store, actor: Actor, organisation_name: str = "") -> l
 
 
 async def domains(store: Store, actor: Actor, organisation_name: str = "") -> list[Listed]:
+    """Raises `NotFound` for an organisation that is not there."""
+    await _must_be_there(store, actor, organisation_name)
     theirs = and_(address.c.domain == domain.c.name, context.c.organisation_id == domain.c.organisation_id)
     counted = select(func.count()).select_from(address).join(mailbox, mailbox.c.id == address.c.mailbox_id)
     addresses = counted.join(context, context.c.id == mailbox.c.context_id).where(theirs).scalar_subquery()
@@ -116,7 +152,7 @@ async def people(
             person.c.phone,
             person.c.language,
             (person.c.password != "").label("has_password"),
-            deputy.c.address.label("deputy"),
+            _shown(deputy.c.address, visible_context(actor, deputy.c.context_id)).label("deputy"),
             person.c.created_at,
             person.c.deactivated_at,
         )
@@ -132,10 +168,7 @@ async def people(
 async def person_of(store: Store, actor: Actor, text: str) -> Listed:
     """One person, with the mailboxes they own, the memberships they have, and their app passwords. `NotFound`."""
     key = names.address(text).key
-    found = await store.read(select(person.c.id).where(person.c.address == key, visible_person(actor)))
-    if not found:
-        raise NotFound("person", text, hint="stellwerk user list shows all")
-    identity = found[0].id
+    identity = await must_see_person(store, actor, text)
     [row] = await people(store, actor, key=key)
     owned = select(mailbox.c.address).where(mailbox.c.owner_id == identity, mailbox.c.ended_at.is_(None))
     row["mailboxes"] = [each.address for each in await store.read(owned.order_by(mailbox.c.address))]
@@ -145,7 +178,8 @@ async def person_of(store: Store, actor: Actor, text: str) -> Listed:
 
 
 async def app_passwords(store: Store, actor: Actor, text: str) -> list[Listed]:
-    """Of a person: for themselves and whoever administers them; others get none."""
+    """Of a person: for themselves and whoever administers them; others get none. Raises `NotFound`."""
+    await must_see_person(store, actor, text)
     query = (
         select(app_password.c.id, app_password.c.label, app_password.c.created_at, app_password.c.ended_at)
         .join_from(app_password, person, app_password.c.person_id == person.c.id)
@@ -158,12 +192,17 @@ async def app_passwords(store: Store, actor: Actor, text: str) -> list[Listed]:
 async def mailboxes(
     store: Store, actor: Actor, place: Place | None = None, *, ended: bool = False, owner: str = "", key: str = ""
 ) -> list[Listed]:
-    """`owner`: only of the person who logs in with it. `key`: only the one with this main address."""
+    """`owner`: only of the person who logs in with it. `key`: only the one with this main address.
+
+    Raises `NotFound` for an owner of whom the actor sees neither themselves nor a mailbox.
+    """
+    owner_key = names.address(owner).key if owner else ""
+    owner_is_seen = or_(visible_person(actor), shares(actor))
     query = (
         select(
             mailbox.c.address,
             mailbox.c.kind,
-            person.c.address.label("owner"),
+            _shown(person.c.address, owner_is_seen).label("owner"),
             *_PLACE,
             mailbox.c.display_name,
             mailbox.c.receives,
@@ -180,12 +219,15 @@ async def mailboxes(
             visible_mailbox(actor),
             _in(place),
             true() if ended else mailbox.c.ended_at.is_(None),
-            _named(person.c.address, names.address(owner).key if owner else ""),
+            and_(person.c.address == owner_key, owner_is_seen) if owner else true(),
             _named(mailbox.c.address, key),
         )
         .order_by(mailbox.c.address)
     )
-    return [{**row._mapping, "receives": bool(row.receives), "vip": bool(row.vip)} for row in await store.read(query)]
+    rows = await store.read(query)
+    if owner and not rows:
+        await must_see_person(store, actor, owner)
+    return [{**row._mapping, "receives": bool(row.receives), "vip": bool(row.vip)} for row in rows]
 
 
 async def mailbox_of(store: Store, actor: Actor, text: str) -> Listed:
@@ -198,7 +240,7 @@ async def mailbox_of(store: Store, actor: Actor, text: str) -> Listed:
     )
     rows = await store.read(query)
     if not rows:
-        raise NotFound("mailbox", text, hint="stellwerk mailbox list shows all")
+        raise _no_mailbox(text)
     [box] = await mailboxes(store, actor, key=rows[0].address)
     box["addresses"] = await aliases(store, actor, mailbox_address=rows[0].address, every=True)
     box["members"] = await members(store, actor, mailbox_address=rows[0].address)
@@ -210,7 +252,7 @@ async def mailbox_of(store: Store, actor: Actor, text: str) -> Listed:
 async def aliases(
     store: Store, actor: Actor, place: Place | None = None, mailbox_address: str = "", *, every: bool = False
 ) -> list[Listed]:
-    """Aliases and intake addresses; with `every` main addresses too."""
+    """Aliases and intake addresses; with `every` main addresses too. Raises `NotFound` for an unknown mailbox."""
     query = (
         select(address.c.key.label("address"), address.c.kind, mailbox.c.address.label("mailbox"), *_PLACE)
         .join_from(address, mailbox, address.c.mailbox_id == mailbox.c.id)
@@ -224,7 +266,10 @@ async def aliases(
         )
         .order_by(address.c.key)
     )
-    return [dict(row._mapping) for row in await store.read(query)]
+    rows = await store.read(query)
+    if mailbox_address and not rows:
+        await _must_see_mailbox(store, actor, mailbox_address)
+    return [dict(row._mapping) for row in rows]
 
 
 async def members(
@@ -239,7 +284,9 @@ async def members(
     """Who has access now; with `at` who had it then, people who have been removed or have left since included.
 
     `every`: all memberships there ever were. Ended mailboxes are looked at for `at` and `every` only.
+    Raises `NotFound` for a mailbox or a person that is not there, or that the actor does not see.
     """
+    person_key = names.address(person_address).key if person_address else ""
     then: ColumnElement[bool] = membership.c.until.is_(None)
     if at is not None:
         then = and_(membership.c.since <= at, or_(membership.c.until.is_(None), membership.c.until > at))
@@ -260,14 +307,22 @@ async def members(
         .join(person, person.c.id == membership.c.person_id)
         .where(
             visible_mailbox(actor),
-            or_(visible_person(actor), _shares(actor)),
+            or_(visible_person(actor), shares(actor)),
             true() if every else then,
             _led_to(mailbox_address),
-            _named(person.c.address, person_address),
+            _named(person.c.address, person_key),
         )
         .order_by(mailbox.c.address, membership.c.since, person.c.address)
     )
-    return [_member(row._mapping) for row in await store.read(query)]
+    rows = await store.read(query)
+    if mailbox_address and not rows:
+        await _must_see_mailbox(store, actor, mailbox_address)
+    if person_address and not rows:
+        if every:
+            await must_see_person(store, actor, person_address)
+        else:  # whoever works in a mailbox sees who else does, and did: somebody may be known that way only
+            await members(store, actor, person_address=person_address, every=True)
+    return [_member(row._mapping) for row in rows]
 
 
 def _member(row: Any) -> Listed:
@@ -276,8 +331,16 @@ def _member(row: Any) -> Listed:
     return {**kept, "rights": rights}
 
 
-def _shares(actor: Actor) -> ColumnElement[bool]:
-    """Whoever works in a mailbox sees who else does."""
+NOT_SEEN = "(not visible)"
+"""In place of somebody in a context that is not shown to whoever asks."""
+
+
+def _shown(address_of: ColumnElement[Any], is_seen: ColumnElement[bool]) -> ColumnElement[Any]:
+    return case((is_seen, address_of), (address_of.is_not(None), NOT_SEEN))
+
+
+def shares(actor: Actor) -> ColumnElement[bool]:
+    """Condition on `mailbox`: whoever works in it sees who else does."""
     if not actor.person_id:
         return false()
     other = membership.alias("other_membership")
@@ -287,7 +350,33 @@ def _shares(actor: Actor) -> ColumnElement[bool]:
 
 def _administered(actor: Actor) -> ColumnElement[bool]:
     """Condition on `person`: the actor themselves, and whomever they administer."""
-    return or_(person.c.id == actor.person_id, administered_context(actor, person.c.context_id))
+    return or_(person.c.id == actor.person_id, administered_person(actor))
+
+
+async def _must_be_there(store: Store, actor: Actor, organisation_name: str) -> None:
+    """Raises `NotFound`, when an organisation is named."""
+    if organisation_name:
+        await organisation_meant(store, actor, organisation_name)
+
+
+async def must_see_person(store: Store, actor: Actor, text: str) -> str:
+    """The id of a person whom the actor sees, also of one who has left. Raises `NotFound`."""
+    rows = await store.read(
+        select(person.c.id).where(person.c.address == names.address(text).key, visible_person(actor))
+    )
+    if not rows:
+        raise NotFound("person", text, hint="stellwerk user list shows all")
+    return str(rows[0].id)
+
+
+async def _must_see_mailbox(store: Store, actor: Actor, text: str) -> None:
+    """Raises `NotFound`; a mailbox that has ended is there still."""
+    if not await store.read(select(mailbox.c.id).where(_led_to(text), visible_mailbox(actor)).limit(1)):
+        raise _no_mailbox(text)
+
+
+def _no_mailbox(text: str) -> NotFound:
+    return NotFound("mailbox", text, hint="stellwerk mailbox list shows all")
 
 
 def _in(place: Place | None) -> ColumnElement[bool]:

@@ -14,7 +14,8 @@ from gateway.directory.domains import is_frozen, own_domain, refuse_frozen
 from gateway.directory.errors import BadValue, Conflict, NotAllowed, NotFound
 from gateway.directory.organisations import find_context, find_organisation
 from gateway.directory.people import find_person
-from gateway.directory.tables import address, context, mailbox, membership, organisation
+from gateway.directory.rank import must_administer_login_of
+from gateway.directory.tables import address, context, mailbox, membership, organisation, person
 from gateway.directory.visibility import sees_mailbox
 from gateway.mail.address import Address
 from gateway.mail.ids import new_id
@@ -42,16 +43,17 @@ class AddMailbox:
         change.actor.must_administer(organisation_row.id, where.id, "add mailboxes")
         if self.kind not in KINDS:
             raise BadValue(f'"{self.kind}" is no kind of mailbox; expected personal or shared')
-        parsed = free_address(change, self.address, organisation_row)
         owner_id = None
         if self.owner:
             found = find_person(change, self.owner)
             found.must_be_active()
             if found.organisation_id != organisation_row.id:
                 raise NotFound("person", self.owner)
+            change.actor.must_not_do_for_more(found.row.role, found.row.address, "add mailboxes")
             owner_id = found.row.id
             if self.kind == "personal":
                 plans.check_own_mailboxes(change, organisation_row, found.row)
+        parsed = free_address(change, self.address, organisation_row, owner_id)
         row = {
             "id": new_id(),
             "context_id": where.id,
@@ -95,7 +97,7 @@ class ChangeMailbox:
 
 @dataclass(frozen=True, slots=True)
 class GiveMailbox:
-    """Another owner; empty: none."""
+    """Another owner; empty: none. It may be given to somebody who may do more, but not taken from them."""
 
     address: str
     owner: str
@@ -148,7 +150,7 @@ class AddAlias:
         box = find_mailbox(change, self.mailbox)
         box.must_be_administered_by(change.actor, "add an alias")
         owner = box.organisation_row(change)
-        parsed = free_address(change, self.alias, owner)
+        parsed = free_address(change, self.alias, owner, box.row.owner_id)
         plans.check_aliases(change, owner, box.row)
         add_address(change, parsed, box.row.id, ALIAS, box.organisation_id)
         return parsed.key
@@ -173,12 +175,14 @@ class EndAlias:
 
 @dataclass(frozen=True, slots=True)
 class FoundMailbox:
-    """A mailbox's row and where it belongs."""
+    """A mailbox's row and where it belongs; the owner's role and address are empty where it has none."""
 
     row: Row[Any]
     organisation_id: str
     organisation: str
     context: str
+    owner_role: str
+    owner: str
     is_frozen: bool = False
     """Its domain may be another's by now (frozen, disputed): until that is settled administrators change nothing."""
 
@@ -186,25 +190,28 @@ class FoundMailbox:
         return change.rows(select(organisation).where(organisation.c.id == self.organisation_id))[0]
 
     def must_be_administered_by(self, actor: Actor, what: str) -> None:
-        actor.must_administer(self.organisation_id, self.row.context_id, f"{what} ({self.row.address})")
+        """Raises `NotAllowed`. Nobody administers the mailbox of somebody who may do more than they."""
+        asked = f"{what} ({self.row.address})"
+        actor.must_administer(self.organisation_id, self.row.context_id, asked)
+        if self.owner_role:
+            actor.must_not_do_for_more(self.owner_role, self.owner, asked)
         if self.is_frozen and not actor.is_operator:
             refuse_frozen(self.row.address.rpartition("@")[2])
 
     def must_be_managed_by(self, change: Change, what: str) -> None:
-        """By its owner, by a member with the right to, or by an administrator."""
+        """By its owner, by a member with the right to, or by an administrator. Raises `NotAllowed`."""
         actor = change.actor
         if actor.person_id and actor.person_id == self.row.owner_id:
             return
         open_one = one(change, membership, mailbox_id=self.row.id, person_id=actor.person_id, until=None)
         if open_one is not None and open_one.can_manage:
             return
-        try:
-            self.must_be_administered_by(actor, what)
-        except NotAllowed:
+        if not actor.administers(self.organisation_id, self.row.context_id):
             raise NotAllowed(
                 f"{actor.name} may not {what} ({self.row.address}); its owner, members with the right to manage and "
                 "administrators may"
-            ) from None
+            )
+        self.must_be_administered_by(actor, what)
 
 
 def find_mailbox(change: Change, text: str) -> FoundMailbox:
@@ -221,16 +228,23 @@ def find_mailbox(change: Change, text: str) -> FoundMailbox:
     change.actor.must_see(place.id, "mailbox", text)
     if not sees_mailbox(change, row.id):
         raise NotFound("mailbox", text, hint="stellwerk mailbox list shows all")
-    return FoundMailbox(row, place.id, place.name, place.context, is_frozen(change, row.address.rpartition("@")[2]))
+    owner = one(change, person, id=row.owner_id) if row.owner_id else None
+    role, login = ("", "") if owner is None else (owner.role, owner.address)
+    frozen = is_frozen(change, row.address.rpartition("@")[2])
+    return FoundMailbox(row, place.id, place.name, place.context, role, login, frozen)
 
 
-def free_address(change: Change, text: str, owner: Row[Any]) -> Address:
-    """An address that nobody has, in a domain of the organisation `owner`. Raises `Conflict`, `NotFound`."""
+def free_address(change: Change, text: str, owner: Row[Any], owner_id: str | None) -> Address:
+    """An address that nobody has, in a domain of the organisation `owner`, for a mailbox of `owner_id`.
+
+    Raises `Conflict`, `NotFound`, `NotAllowed`.
+    """
     parsed = names.address(text)
     own_domain(change, parsed.domain, owner)
     taken = one(change, address, key=parsed.key)
     if taken is not None:
         raise Conflict(f"{parsed.key} is taken: it is the {_KINDS[taken.kind]} of a mailbox")
+    must_administer_login_of(change, parsed.key, owner_id)
     return parsed
 
 

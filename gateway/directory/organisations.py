@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,8 +51,8 @@ class AddOrganisation:
     def run(self, change: Change, /) -> str:
         change.actor.must_be_operator("add an organisation")
         names.handle(self.name, "an organisation")
-        if one(change, organisation, name=self.name) is not None:
-            raise Conflict(f'there is an organisation "{self.name}" already; choose another name')
+        if (there := one(change, organisation, name=self.name)) is not None:
+            raise _taken("an organisation", there)
         row = {
             "id": new_id(),
             "name": self.name,
@@ -107,8 +108,8 @@ class AddContext:
         owner = find_organisation(change, self.organisation)
         change.actor.must_administer(owner.id, None, "add a context")
         names.handle(self.name, "a context")
-        if one(change, context, organisation_id=owner.id, name=self.name) is not None:
-            raise Conflict(f'{owner.name} has a context "{self.name}" already; choose another name')
+        if (there := one(change, context, organisation_id=owner.id, name=self.name)) is not None:
+            raise _taken(f"a context of {owner.name}", there)
         row = {
             "id": new_id(),
             "organisation_id": owner.id,
@@ -118,6 +119,23 @@ class AddContext:
         }
         change.add(context, row, name=f"{owner.name}/{self.name}", organisation_id=owner.id)
         return str(row["id"])
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeContext:
+    """Another title; its name is its handle and stays. Returns False if it was so."""
+
+    organisation: str
+    context: str
+    title: str
+
+    def run(self, change: Change, /) -> bool:
+        owner = find_organisation(change, self.organisation)
+        where = find_context(change, owner, self.context)
+        change.actor.must_administer(owner.id, where.id, "change a context")
+        values = {"title": names.line(self.title, "the title")}
+        return change.change(context, where, values, action="context.change", name=f"{owner.name}/{where.name}",
+                             organisation_id=owner.id)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,18 +167,24 @@ class ShowPeopleTo:
 
 @dataclass(frozen=True, slots=True)
 class SwitchPlugin:
-    """Switch a plugin on or off for a context; None leaves it to the plugin's default again."""
+    """Switch a plugin on or off for a context; None leaves it to the plugin's default again.
+
+    `known`: every plugin of this installation. One that is gone can only be left to its default again.
+    """
 
     organisation: str
     context: str
     plugin: str
     enabled: bool | None
+    known: Collection[str]
 
     def run(self, change: Change, /) -> bool:
         owner = find_organisation(change, self.organisation)
         where = find_context(change, owner, self.context)
         change.actor.must_administer(owner.id, where.id, "switch plugins")
         row = one(change, context_plugin, context_id=where.id, plugin=self.plugin)
+        if self.plugin not in self.known and (row is None or self.enabled is not None):
+            raise NotFound("plugin", self.plugin, self.known, "stellwerk plugins shows all")
         name = f"{owner.name}/{where.name} {self.plugin}"
         if row is None:
             if self.enabled is None:
@@ -208,23 +232,40 @@ class SetFallback:
 
 
 def find_organisation(change: Change, name: str) -> Row[Any]:
-    """By its name; whoever belongs to another gets the same `NotFound` as for one that is not there."""
+    """By its name; whoever belongs to another gets the same `NotFound` as for one that is not there.
+
+    Raises `Conflict` for one that has ended: nothing of it can be changed.
+    """
     row = one(change, organisation, name=name)
     visible = change.actor.is_operator or (row is not None and row.id == change.actor.organisation_id)
     if row is None or not visible:
-        known = [each.name for each in change.rows(select(organisation.c.name))] if change.actor.is_operator else []
+        query = select(organisation.c.name).where(organisation.c.ended_at.is_(None))
+        known = [each.name for each in change.rows(query)] if change.actor.is_operator else []
         raise NotFound("organisation", name, known, "stellwerk organisation list shows all" if known else "")
+    if row.ended_at is not None:
+        raise Conflict(f"the organisation {row.name} has ended; stellwerk organisation show {row.name} says when")
     return row
 
 
 def find_context(change: Change, owner: Row[Any], name: str) -> Row[Any]:
-    """A context of the organisation `owner`. Raises `NotFound`."""
+    """A context of the organisation `owner`. Raises `NotFound`, and `Conflict` for one that has ended."""
     row = one(change, context, organisation_id=owner.id, name=name)
     if row is None:
-        query = select(context.c.name).where(context.c.organisation_id == owner.id)
+        query = select(context.c.name).where(context.c.organisation_id == owner.id, context.c.ended_at.is_(None))
         known = [each.name for each in change.rows(query)]
         raise NotFound("context", name, known, f"{owner.name} has: {', '.join(known) or 'none'}")
+    if row.ended_at is not None:
+        full = f"{owner.name}/{row.name}"
+        raise Conflict(f"the context {full} has ended; stellwerk context show {full} says when")
     return row
+
+
+def _taken(noun: str, row: Row[Any]) -> Conflict:
+    if row.ended_at is None:
+        return Conflict(f'there is {noun} "{row.name}" already; choose another name')
+    return Conflict(
+        f'there was {noun} "{row.name}", which has ended; what happened there keeps the name, choose another one'
+    )
 
 
 def count_people(change: Change, context_id: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, Select, and_, select
 
 from gateway.directory import names
 from gateway.directory.actor import ROLES, Actor, Role
@@ -13,6 +13,7 @@ from gateway.directory.change import Change, one
 from gateway.directory.domains import own_domain
 from gateway.directory.errors import BadValue, Conflict, NotAllowed, NotFound
 from gateway.directory.organisations import find_context, find_organisation
+from gateway.directory.rank import must_administer_mailbox_of
 from gateway.directory.tables import app_password, context, mailbox, organisation, person
 from gateway.directory.visibility import sees_person
 from gateway.mail.ids import new_id
@@ -46,7 +47,8 @@ class AddPerson:
         check_language(self.language)
         own_domain(change, address.domain, owner)
         if one(change, person, address=address.key) is not None:
-            raise Conflict(f"{address.key} is a person already; addresses of people are never given away again")
+            raise Conflict(is_a_person_already(address.key))
+        must_administer_mailbox_of(change, address.key)
         row = {
             "id": new_id(),
             "context_id": where.id,
@@ -121,13 +123,14 @@ class MovePerson:
 class SetPassword:
     """A new password, hashed by the caller (argon2id, PHC string). The old one, and every session, is dead at once.
 
-    Empty: no login by password.
+    Empty: no login by password. Returns how many app passwords stay valid; with `end_app_passwords` none does.
     """
 
     address: str
     password: str
+    end_app_passwords: bool = False
 
-    def run(self, change: Change, /) -> str:
+    def run(self, change: Change, /) -> int:
         found = find_person(change, self.address)
         if change.actor.person_id != found.row.id:
             found.must_be_administered_by(change.actor, "set a password")
@@ -140,7 +143,9 @@ class SetPassword:
         }
         change.change(person, found.row, values, action="person.password", name=found.row.address,
                       organisation_id=found.organisation_id)  # fmt: skip
-        return str(found.row.id)
+        if self.end_app_passwords:
+            end_app_passwords(change, found)
+        return len(change.rows(_open_app_passwords(found.row.id)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +161,7 @@ class AddAppPassword:
         if change.actor.person_id != found.row.id:
             found.must_be_administered_by(change.actor, "add an app password")
         found.must_be_active()
-        present = select(func.count()).where(
-            app_password.c.person_id == found.row.id, app_password.c.ended_at.is_(None)
-        )
-        if (number := change.count(present)) >= MOST_APP_PASSWORDS:
+        if (number := len(change.rows(_open_app_passwords(found.row.id)))) >= MOST_APP_PASSWORDS:
             raise Conflict(
                 f"{found.row.address} has {number} app passwords, and {MOST_APP_PASSWORDS} is the most; end one first"
             )
@@ -197,6 +199,23 @@ class EndAppPassword:
 
 
 @dataclass(frozen=True, slots=True)
+class EndAppPasswords:
+    """All of a person's, and every session with them. Returns how many there were."""
+
+    address: str
+
+    def run(self, change: Change, /) -> int:
+        found = find_person(change, self.address)
+        if change.actor.person_id != found.row.id:
+            found.must_be_administered_by(change.actor, "end app passwords")
+        if count := end_app_passwords(change, found):
+            values = {"credential_version": found.row.credential_version + 1}
+            change.change(person, found.row, values, action="person.sessions", name=found.row.address,
+                          organisation_id=found.organisation_id)  # fmt: skip
+        return count
+
+
+@dataclass(frozen=True, slots=True)
 class FoundPerson:
     """A person's row and where it belongs."""
 
@@ -213,8 +232,7 @@ class FoundPerson:
     def must_be_administered_by(self, actor: Actor, what: str) -> None:
         """Raises `NotAllowed`. Nobody administers somebody who may do more than they."""
         actor.must_administer(self.organisation_id, self.row.context_id, what)
-        if ROLES.index(self.row.role) > ROLES.index(actor.role):
-            raise NotAllowed(f"{actor.name} ({actor.role}) may not {what} for {self.row.address} ({self.row.role})")
+        actor.must_not_do_for_more(self.row.role, self.row.address, what)
 
 
 def find_person(change: Change, address: str) -> FoundPerson:
@@ -231,6 +249,28 @@ def find_person(change: Change, address: str) -> FoundPerson:
     if row.id != change.actor.person_id and not sees_person(change, row.id):
         raise NotFound("person", address, hint="stellwerk user list shows all")
     return FoundPerson(row, place.id, place.name, place.context)
+
+
+def end_app_passwords(change: Change, found: FoundPerson) -> int:
+    """How many there were. That sessions end too is the caller's business."""
+    rows = change.rows(_open_app_passwords(found.row.id))
+    for row in rows:
+        change.change(app_password, row, {"ended_at": change.now, "password": ""}, action="app_password.end",
+                      name=f"{found.row.address} {row.label}", organisation_id=found.organisation_id)  # fmt: skip
+    return len(rows)
+
+
+def _open_app_passwords(person_id: str) -> Select[Any]:
+    mine = and_(app_password.c.person_id == person_id, app_password.c.ended_at.is_(None))
+    return select(app_password).where(mine).order_by(app_password.c.created_at, app_password.c.id)
+
+
+def is_a_person_already(address: str) -> str:
+    """Why `address` cannot be a new person's: the history of two people would be one."""
+    return (
+        f"{address} is a person already; an address is free again only once they have left and are erased: stellwerk "
+        "user activate takes them back, stellwerk person erase erases them"
+    )
 
 
 def free_extension(change: Change, context_id: str, text: str) -> str:
@@ -251,5 +291,5 @@ def check_role(actor: Actor, role: str) -> None:
     """Nobody makes somebody more than they are. Raises `BadValue`, `NotAllowed`."""
     if role not in ROLES:
         raise BadValue(f'"{role}" is no role; expected {", ".join(ROLES)}')
-    if ROLES.index(role) > ROLES.index(actor.role):
+    if actor.may_do_less_than(role):
         raise NotAllowed(f"{actor.name} ({actor.role}) may not make somebody {role}")

@@ -23,7 +23,7 @@ from gateway.directory.tables import (
     out_of_office,
     person,
 )
-from gateway.directory.visibility import administered_context
+from gateway.directory.visibility import administered_person
 from gateway.store.store import Store
 
 _SECRET = frozenset({"password", "relay"})
@@ -41,8 +41,9 @@ async def personal_data(store: Store, actor: Actor, text: str) -> dict[str, Any]
         raise NotFound("person", text)
     identity = rows[0].id
     if actor.person_id != identity:
-        mine = select(person.c.id).where(person.c.id == identity, administered_context(actor, person.c.context_id))
+        mine = select(person.c.id).where(person.c.id == identity, administered_person(actor))
         if not await store.read(mine):
+            actor.must_not_do_for_more(rows[0].role, key, "export what is stored")
             raise NotAllowed(f"{actor.name} may not export what is stored about {key}; they and administrators may")
     owned = mailbox.c.owner_id == identity
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import select, true
 
 from gateway.directory import names
 from gateway.directory.actor import Actor
@@ -28,6 +28,8 @@ class Place:
 async def organisation_meant(store: Store, actor: Actor, named: str = "", address: str = "") -> Place:
     """The organisation `named`; else the one whose domain `address` is in; else the only one that the actor sees.
 
+    One that has ended is meant only when it is named.
+
     Raises `NotFound`, `BadValue` when it is not clear.
     """
     columns = select(organisation.c.id, organisation.c.name).where(visible_organisation(actor))
@@ -38,6 +40,7 @@ async def organisation_meant(store: Store, actor: Actor, named: str = "", addres
         if not rows:
             raise NotFound("domain", key.domain, hint="add it first: stellwerk domain add NAME --contact ADDRESS")
         return Place(rows[0].name, rows[0].id)
+    columns = columns.where(organisation.c.ended_at.is_(None) if not named else true())
     rows = await store.read(columns.order_by(organisation.c.name))
     known = {row.name: row.id for row in rows}
     if named:
@@ -55,15 +58,17 @@ async def organisation_meant(store: Store, actor: Actor, named: str = "", addres
 async def context_meant(
     store: Store, actor: Actor, named: str = "", *, organisation_named: str = "", address: str = ""
 ) -> Place:
-    """The context `named` ("sales" or "acme/sales"); else the only one of the organisation. Raises as above."""
+    """The context `named` ("sales" or "acme/sales"); else the only one of the organisation. Otherwise as above."""
     first, slash, rest = named.partition("/")
     if slash:
         if organisation_named not in {"", first}:
-            raise BadValue(f'"{named}" is a context of {first}, and --organisation says {organisation_named}')
+            raise NotFound("context", named, hint=f"expected one of {organisation_named}")
         organisation_named, named = first, rest
     whose = await organisation_meant(store, actor, organisation_named, "" if slash else address)
     query = select(context.c.id, context.c.name).where(
-        context.c.organisation_id == whose.organisation_id, visible_context(actor, context.c.id)
+        context.c.organisation_id == whose.organisation_id,
+        visible_context(actor, context.c.id),
+        context.c.ended_at.is_(None) if not named else true(),
     )
     known = {row.name: row.id for row in await store.read(query.order_by(context.c.name))}
     if not named and len(known) == 1:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, Select, and_, func, select
 
 from gateway.directory.change import Change
-from gateway.directory.errors import OverPlan
+from gateway.directory.errors import OverPlan, TooLarge
 from gateway.directory.tables import address, mailbox, membership
 
 
@@ -47,7 +47,7 @@ def check_message_bytes(owner: Row[Any], box: Row[Any], wanted: int) -> None:
     """`wanted`: the mailbox's own limit. Without one the plan's counts."""
     limit = owner.plan_message_bytes
     if limit is not None and wanted > limit:
-        raise OverPlan(f"largest message of {box.address}, {wanted} bytes", limit, box.max_message_bytes or limit,
+        raise TooLarge(f"largest message of {box.address}, {wanted} bytes", limit, box.max_message_bytes,
                        owner.name, "message-bytes", wanted)  # fmt: skip
 
 

@@ -13,10 +13,11 @@ from typing import Literal, get_args
 
 from sqlalchemy import bindparam, select
 
-from gateway.config.addresses import is_loopback, parse_socket_address
+from gateway.config.addresses import is_internal, is_loopback, parse_socket_address
+from gateway.directory.actor import Actor
 from gateway.directory.cache import Version, VersionedCache
 from gateway.directory.change import Change
-from gateway.directory.errors import BadValue
+from gateway.directory.errors import BadValue, NotAllowed
 from gateway.directory.mailboxes import find_mailbox
 from gateway.directory.tables import mailbox
 from gateway.store.store import Store
@@ -55,6 +56,7 @@ class SetRelay:
         box.must_be_managed_by(change, "set its relay")
         if self.account is not None:
             _check(self.account)
+            _check_place(change.actor, self.account)
         text = "" if self.account is None else self.account.to_text()
         return change.change(mailbox, box.row, {"relay": text}, action="mailbox.relay", name=box.row.address,
                              organisation_id=box.organisation_id)  # fmt: skip
@@ -76,6 +78,15 @@ def _check(account: RelayAccount) -> None:
         raise BadValue("the relay's user is a name of printable characters; found none")
     if not account.password or len(account.password) > MAX_PASSWORD or set(account.password) & set("\0\r\n"):
         raise BadValue(f"the relay's password is one line of 1 to {MAX_PASSWORD} characters")
+
+
+def _check_place(actor: Actor, account: RelayAccount) -> None:
+    """Others could have the gateway talk to services that only it can reach. Raises `NotAllowed`."""
+    if actor.role not in {"operator", "organisation_admin"} and is_internal(account.address):
+        raise NotAllowed(
+            f"{actor.name} ({actor.role}) may not set a relay on this machine or in a private network "
+            f"({account.address}); operators and administrators of the organisation may"
+        )
 
 
 _RELAY = select(mailbox.c.relay).where(mailbox.c.id == bindparam("id"))

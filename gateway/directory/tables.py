@@ -29,6 +29,7 @@ organisation = Table(
     Column("plan_aliases", Integer, doc="aliases of one mailbox"),
     Column("plan_message_bytes", Integer, doc="largest message"),
     Column("created_at", Float, nullable=False),
+    Column("ended_at", Float),
 )
 
 # A department or site. People of one context see each other.
@@ -41,6 +42,7 @@ context = Table(
     Column("title", Text, nullable=False, server_default=""),
     Column("fallback_mailbox_id", Text, doc="takes mail that would go to somebody who has left"),
     Column("created_at", Float, nullable=False),
+    Column("ended_at", Float),
     UniqueConstraint("organisation_id", "name"),
 )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, false, or_, select, true
 
-from gateway.directory.actor import Actor
+from gateway.directory.actor import ROLES, Actor
 from gateway.directory.change import Change
 from gateway.directory.tables import context, context_visibility, mailbox, membership, organisation, person
 
@@ -35,6 +35,12 @@ def administered_context(actor: Actor, context_id: ColumnElement[Any]) -> Column
     if actor.role == "context_admin":
         return context_id == actor.context_id
     return visible_context(actor, context_id) if actor.role in {"organisation_admin", "operator"} else false()
+
+
+def administered_person(actor: Actor) -> ColumnElement[bool]:
+    """Condition on `person`: whom the actor administers, who is nobody that may do more than they."""
+    below = [role for role in ROLES if not actor.may_do_less_than(role)]
+    return and_(administered_context(actor, person.c.context_id), person.c.role.in_(below))
 
 
 def visible_person(actor: Actor) -> ColumnElement[bool]:

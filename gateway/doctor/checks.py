@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.app import Gateway
+from gateway.checking import without_secret
 from gateway.config.addresses import is_loopback, parse_socket_address
 from gateway.config.listener import ListenerConfig
 from gateway.config.models import Config
@@ -65,7 +66,7 @@ async def examine(config: Config, certificates: Sequence[Found] | None = None) -
     `certificates`: their findings, made by somebody who may read the keys; None asks here and now.
     """
     source = config.source.name if config.source else "configuration"
-    gateway = Gateway(_without_secret(config), role="cli", source=source)
+    gateway = Gateway(without_secret(config), role="cli", source=source)
     found = certificate_findings(config) if certificates is None else certificates
     installation = Installation(config, gateway, tuple(found))
     try:
@@ -93,12 +94,6 @@ def become_workers_user(config: Config) -> None:
                 f"user {account.name} cannot read {path}; install Stellwerk where the user named by server.user may "
                 "read it"
             )
-
-
-def _without_secret(config: Config) -> Config:
-    """Nothing is signed here, and a secret that this user may not read is a finding, not the end."""
-    server = config.server.model_copy(update={"secret_file": Path(os.devnull)})
-    return config.model_copy(update={"server": server})
 
 
 async def _run(name: str, check: Check, installation: Installation) -> list[Finding]:

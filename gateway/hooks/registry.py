@@ -1,4 +1,4 @@
-"""What plugins declare about themselves at `register`: tags, job kinds, tables, migrations, checks, notes."""
+"""What plugins declare about themselves at `register`: tags, jobs, tables, migrations, checks, notes, addresses."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
+
+from gateway.mail.address import Address
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -22,6 +24,15 @@ class Accept:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class NamedAddress:
+    """An address that a plugin's settings name: where in `[plugin.NAME]` (keys and indices), and what it is there."""
+
+    address: Address
+    path: tuple[str | int, ...]
+    what: str
+
+
 @dataclass(slots=True)
 class Declarations:
     """What one plugin declared."""
@@ -32,6 +43,7 @@ class Declarations:
     migrations: str = ""
     checks: dict[str, Check] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    addresses: list[NamedAddress] = field(default_factory=list)
 
 
 class Registry:
@@ -66,6 +78,14 @@ class Registry:
     def note(self, text: str) -> None:
         """Say what an administrator should know of these settings, right as they are; `config check` prints it."""
         self.declared.notes.append(text)
+
+    def address(self, address: Address, path: tuple[str | int, ...], what: str) -> None:
+        """Say that these settings name a person's or mailbox's address, so that it is found when they have left.
+
+        `path` leads to it from `[plugin.NAME]` on: `("rule", 0, "then", "targets", 1)`. `what` is what it is there, as
+        the address is put behind it: `rule "sales" sends mail to`. `stellwerk directory audit` asks for all of them.
+        """
+        self.declared.addresses.append(NamedAddress(address, path, what))
 
     def _add(self, names: dict[str, Declared], name: str, value: Declared) -> None:
         if not _NAME.match(name):

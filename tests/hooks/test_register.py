@@ -9,6 +9,7 @@ import pytest
 from gateway.config import read
 from gateway.errors import ConfigError
 from gateway.hooks.loader import PluginSet, load_plugins
+from gateway.hooks.named import addresses_in
 from tests.core.hooks.test_loader import NoDirectory, NoDns
 from tests.hooks.walk import CONFIG, services
 
@@ -24,6 +25,22 @@ class Mine(Plugin):
         registry.tag("seen", "the sender is known")
         registry.job("sync", "tell the other side")
         {more}
+"""
+
+NAMES = """
+from gateway.api import Address, Field, Plugin, Registry, Settings
+
+class Names(Settings):
+    boss: str = Field(description="who decides")
+    others: list[str] = Field([], description="who is told")
+
+class Mine(Plugin[Names]):
+    config_model = Names
+
+    def register(self, registry: Registry) -> None:
+        registry.address(Address.parse(self.config.boss), ("boss",), "the boss is")
+        for index, each in enumerate(self.config.others):
+            registry.address(Address.parse(each), ("others", index), "notices go to")
 """
 
 
@@ -62,3 +79,25 @@ def test_g1_a_failure_refuses_to_start_even_under_skip(tmp_path: Path, more: str
     (problem,) = caught.value.problems
     assert problem.startswith(f"{tmp_path / 'mine.py'}: plugin mine: ")
     assert cause in problem
+
+
+TABLES = """
+[plugin.mine]
+boss = "anna@example.test"
+others = [
+    "bo@example.test",
+]
+"""
+
+
+def test_addresses_that_the_settings_name_are_known_with_their_lines(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(NAMES, encoding="utf-8")
+    config = read(f'plugin_dir = "{tmp_path}"\n' + CONFIG.format(plugins='"mine"', tables=TABLES), "the.toml")
+    assert config.source is not None
+    lines = config.source.text.splitlines()
+    found = addresses_in(config, load_plugins(config, services(NoDirectory(), NoDns())).plugins)
+    assert [(str(each.address), each.key, each.what, each.file) for each in found] == [
+        ("anna@example.test", "plugin.mine", "the boss is", "the.toml"),
+        ("bo@example.test", "plugin.mine", "notices go to", "the.toml"),
+    ]
+    assert [lines[(each.line or 0) - 1] for each in found] == ['boss = "anna@example.test"', '    "bo@example.test",']

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,13 +21,13 @@ MOST_SHOWN = 1_000
 class BadFile(DirectoryError):
     """Everything that is wrong with a file, with line numbers. Nothing was changed."""
 
-    def __init__(self, file: str, problems: Sequence[Problem]) -> None:
-        shown = [f"{file}:{problem.line}: {problem.text}" for problem in problems[:MOST_SHOWN]]
+    def __init__(self, file: str, problems: Problems) -> None:
+        self.problems = problems.first()
+        shown = [f"{file}:{problem.line}: {problem.text}" for problem in self.problems]
         if more := len(problems) - len(shown):
             shown.append(f"... and {more} more")
         count = f"{len(problems)} error{'' if len(problems) == 1 else 's'}"
         super().__init__("\n".join([*shown, f"nothing was imported: {count} in {file}"]))
-        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,30 @@ class Problem:
     text: str
 
 
+@dataclass(slots=True)
+class Problems:
+    """What is wrong with a file: all of it is counted, and the first `MOST_SHOWN` by line are kept.
+
+    A file of 100,000 lines may have several times as many errors, and nobody reads them.
+    """
+
+    _count: int = 0
+    _kept: list[Problem] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, line: int, text: str) -> None:
+        self._count += 1
+        self._kept.append(Problem(line, text))
+        if len(self._kept) >= 2 * MOST_SHOWN:
+            self._kept = list(self.first())
+
+    def first(self) -> tuple[Problem, ...]:
+        """By line; those of one line as they were found."""
+        return tuple(sorted(self._kept, key=lambda problem: problem.line)[:MOST_SHOWN])
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A row of the file: its first line's number, and its values by column. Columns that are not there are empty."""
@@ -46,7 +70,7 @@ class Line:
     values: Mapping[str, str]
 
 
-def read_lines(path: Path, columns: Sequence[str], required: Sequence[str], problems: list[Problem]) -> Iterator[Line]:
+def read_lines(path: Path, columns: Sequence[str], required: Sequence[str], problems: Problems) -> Iterator[Line]:
     """The rows of a file in UTF-8, separated by commas, semicolons or tabs; empty ones are left out.
 
     Wrong rows are added to `problems` and left out. Raises `BadValue` when there is nothing to read rows from.
@@ -59,7 +83,7 @@ def read_lines(path: Path, columns: Sequence[str], required: Sequence[str], prob
 
 
 def _lines(
-    path: Path, file: IO[str], columns: Sequence[str], required: Sequence[str], problems: list[Problem]
+    path: Path, file: IO[str], columns: Sequence[str], required: Sequence[str], problems: Problems
 ) -> Iterator[Line]:
     first = file.readline()
     delimiter = max(_DELIMITERS, key=first.count)
@@ -74,15 +98,15 @@ def _lines(
         except StopIteration:
             return
         except csv.Error as error:
-            problems.append(Problem(number, f"no row of CSV: {error}"))
+            problems.add(number, f"no row of CSV: {error}")
             continue
         if not any(cell.strip() for cell in row):
             continue
         if len(row) != len(header):
-            problems.append(Problem(number, f"found {len(row)} fields; the first line names {len(header)} columns"))
+            problems.add(number, f"found {len(row)} fields; the first line names {len(header)} columns")
             continue
         if any("\udc80" <= character <= "\udcff" for cell in row if not cell.isascii() for character in cell):
-            problems.append(Problem(number, "the row is not UTF-8; save the file as UTF-8"))
+            problems.add(number, "the row is not UTF-8; save the file as UTF-8")
             continue
         yield Line(number, {name: unguarded(cell) for name, cell in zip(header, row, strict=True)})
 

@@ -160,6 +160,10 @@ class _WriteChunk:
             gone = select(person.c.address).where(person.c.id.in_(chunk.needed), person.c.state == INACTIVE)
             if (row := change.first(gone)) is not None:
                 raise Conflict(f"{row.address} has left since the file was checked")
+        places = {row["context_id"] for _, rows in chunk.rows for row in rows if "context_id" in row}
+        ended = select(context.c.name).where(context.c.id.in_(places), context.c.ended_at.is_not(None))
+        if (row := change.first(ended)) is not None:
+            raise Conflict(f"the context {row.name} has ended since the file was checked")
         for table, rows in chunk.rows:
             insert(table)(change.connection, rows)
         if chunk.deputies:

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, select
 
 from gateway.directory import names
 from gateway.directory.actor import Actor
+from gateway.directory.bulk.files import Line, Problems
 from gateway.directory.errors import BadValue, DirectoryError, NotFound
 from gateway.directory.tables import context, domain, organisation
 from gateway.directory.visibility import visible_context, visible_organisation
 from gateway.domains.states import CHANGEABLE
 from gateway.mail.address import Address
 from gateway.store.store import Store
+
+T = TypeVar("T")
+D = TypeVar("D")
 
 AT_ONCE = 500
 _YES, _NO = frozenset({"yes", "on", "true", "1"}), frozenset({"no", "off", "false", "0"})
@@ -28,6 +32,30 @@ class KnownContext:
     name: str
     organisation: Any
     """The organisation's row, with its plan."""
+
+
+NOWHERE = KnownContext("", "", None)
+"""Of a row whose place cannot be found out: what depends on the place is not asked then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The cells of one line, each read by itself, so that everything that is wrong with the line is told."""
+
+    line: Line
+    problems: Problems
+
+    def text(self, column: str) -> str:
+        """Empty for a column that the file does not have."""
+        return self.line.values.get(column, "")
+
+    def read(self, instead: D, function: Callable[..., T], *arguments: Any) -> T | D:
+        """What `function` returns; where it raises `DirectoryError`, that is one more problem, and `instead` counts."""
+        try:
+            return function(*arguments)
+        except DirectoryError as error:
+            self.problems.add(self.line.number, str(error))
+            return instead
 
 
 @dataclass(slots=True)
@@ -43,25 +71,45 @@ class KnownPlaces:
     """Organisation and context of rows that name none."""
     _allowed: dict[str, None] = field(default_factory=dict)
 
-    def place_of(self, values: Mapping[str, str], address: Address) -> KnownContext:
-        """Where a row belongs. Raises `DirectoryError`, also when the address's domain is not its organisation's."""
-        owner_id = self.domains.get(address.domain)
-        if owner_id is None:
-            hint = f"add it first, and prove it: stellwerk domain show {address.domain}"
-            raise NotFound("domain", address.domain, hint=hint)
-        name = values.get("organisation", "") or self.default[0]
-        owner = self.organisations.get(name) if name else self._by_id(owner_id)
+    def place_of(self, cells: Cells, address: Address | None) -> KnownContext:
+        """Where a row belongs. What is wrong with that is told to `cells`, and `NOWHERE` returned when it is not clear.
+
+        `address` None: the row's own is none, so that only organisation and context can be looked at.
+        """
+        name = cells.text("organisation") or self.default[0]
+        owner = cells.read(None, self._named, name) if name else None
+        if address is not None:
+            owner_id = cells.read(None, self._owner_of, address.domain, owner)
+            owner = owner if name else self._by_id(owner_id)
+        elif not name and len(self.organisations) == 1:
+            [owner] = self.organisations.values()
         if owner is None:
+            return NOWHERE
+        where = cells.read(NOWHERE, self._context, owner, cells.text("context") or self.default[1])
+        if where is not NOWHERE:
+            cells.read(None, self._must_be_allowed, owner, where)
+        return where
+
+    def _named(self, name: str) -> Any:
+        if name not in self.organisations:
             raise NotFound("organisation", name, self.organisations.keys())
-        if owner.id != owner_id:
-            raise NotFound("domain", address.domain, hint=f"it is none of {owner.name}")
-        where = self._context(owner, values.get("context", "") or self.default[1])
+        return self.organisations[name]
+
+    def _owner_of(self, domain: str, owner: Any) -> str:
+        """Id of the organisation that has the domain. Raises `NotFound`, also when it is another than `owner`."""
+        owner_id = self.domains.get(domain)
+        if owner_id is None:
+            raise NotFound("domain", domain, hint=f"add it first, and prove it: stellwerk domain show {domain}")
+        if owner is not None and owner.id != owner_id:
+            raise NotFound("domain", domain, hint=f"it is none of {owner.name}")
+        return owner_id
+
+    def _must_be_allowed(self, owner: Any, where: KnownContext) -> None:
         if where.id not in self._allowed:
             self.actor.must_administer(owner.id, where.id, f"import into {owner.name}/{where.name}")
             self._allowed[where.id] = None
-        return where
 
-    def _by_id(self, identity: str) -> Any:
+    def _by_id(self, identity: str | None) -> Any:
         return next((row for row in self.organisations.values() if row.id == identity), None)
 
     def _context(self, owner: Any, name: str) -> KnownContext:
@@ -77,12 +125,16 @@ class KnownPlaces:
 
 
 async def known_places(store: Store, actor: Actor, default: tuple[str, str]) -> KnownPlaces:
-    owners = await store.read(select(organisation).where(visible_organisation(actor)))
+    owners = await store.read(
+        select(organisation).where(visible_organisation(actor), organisation.c.ended_at.is_(None))
+    )
     by_id = {row.id: row for row in owners}
-    places = await store.read(select(context).where(visible_context(actor, context.c.id)).order_by(context.c.name))
+    seen = visible_context(actor, context.c.id), context.c.ended_at.is_(None)
+    places = await store.read(select(context).where(*seen).order_by(context.c.name))
     found = {
         (by_id[row.organisation_id].name, row.name): KnownContext(row.id, row.name, by_id[row.organisation_id])
         for row in places
+        if row.organisation_id in by_id
     }
     usable = domain.c.state.in_(sorted(CHANGEABLE)), domain.c.frozen_at.is_(None), domain.c.disputed_at.is_(None)
     domains = await store.read(select(domain.c.name, domain.c.organisation_id).where(*usable))

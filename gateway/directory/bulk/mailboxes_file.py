@@ -11,11 +11,12 @@ from sqlalchemy import and_, func, select
 
 from gateway.directory import names
 from gateway.directory.actor import Actor
-from gateway.directory.bulk.files import BadFile, Line, Problem
+from gateway.directory.bulk.files import BadFile, Line, Problems
 from gateway.directory.bulk.importing import Chunk, Progress, row_id
-from gateway.directory.bulk.known import KnownContext, KnownPlaces, flag, key_of, known_places, look_up
+from gateway.directory.bulk.known import NOWHERE, Cells, KnownContext, KnownPlaces, flag, key_of, known_places, look_up
+from gateway.directory.bulk.rights import refused_addresses, refused_owners
 from gateway.directory.dangling import first_administrator
-from gateway.directory.errors import BadValue, DirectoryError, NotFound, OverPlan
+from gateway.directory.errors import BadValue, NotFound, OverPlan
 from gateway.directory.mailboxes import ALIAS, KINDS, MAIN
 from gateway.directory.members import Rights
 from gateway.directory.people import ACTIVE
@@ -33,13 +34,16 @@ RIGHTS = ("read", "send_as", "send_on_behalf", "manage")
 
 
 class Row(NamedTuple):
-    """A line that is right as far as it goes alone. `owner` is empty where nobody is named."""
+    """A line, as far as it can be read: a wrong cell counts as left out, the address as empty, the place as `NOWHERE`.
+
+    `owner` is empty where nobody is named, and None where the cell is wrong.
+    """
 
     line: int
     where: KnownContext
     address: str
     kind: str
-    owner: str
+    owner: str | None
     display_name: str
     receives: int
     vip: int
@@ -110,56 +114,65 @@ class Mailboxes:
 
 
 async def check_mailboxes(
-    store: Store, actor: Actor, file: str, lines: Iterable[Line], problems: list[Problem], progress: Progress,
+    store: Store, actor: Actor, file: str, lines: Iterable[Line], problems: Problems, progress: Progress,
     default: tuple[str, str] = ("", ""), next_hops: Iterable[str] = (),
 ) -> Mailboxes:  # fmt: skip
     """Raises `BadFile` with everything that is wrong; `problems` are those that reading the lines finds."""
     places = await known_places(store, actor, default)
     hops = frozenset(next_hops)
-    rows: list[Row] = []
-    for line in lines:
-        try:
-            rows.append(_row(places, line, hops))
-        except DirectoryError as error:
-            problems.append(Problem(line.number, str(error)))
+    rows = [_row(places, Cells(line, problems), hops) for line in lines]
     await _check_addresses(store, rows, problems, progress)
     people = await _check_people(store, actor, rows, problems)
+    if not actor.is_operator:
+        refused = refused_owners(actor, ((row.line, row.owner) for row in rows if row.owner), people)
+        wanted = {key: (row.line, row.owner or "") for row in rows for key in (row.address, *row.aliases) if key}
+        refused += await refused_addresses(store, actor, wanted)
+        for each in refused:
+            problems.add(*each)
     heirs = await _heirs(store, rows, problems)
     await _check_plans(store, rows, people, problems)
     if problems:
-        raise BadFile(file, sorted(problems, key=lambda problem: problem.line))
+        raise BadFile(file, problems)
     return Mailboxes(rows, {key: row.id for key, row in people.items()}, heirs)
 
 
-def _row(places: KnownPlaces, line: Line, next_hops: frozenset[str]) -> Row:
-    values = line.values
-    main = names.address(values["address"])
-    where = places.place_of(values, main)
-    kind = values.get("kind", "") or "personal"
+def _row(places: KnownPlaces, cells: Cells, next_hops: frozenset[str]) -> Row:
+    main = cells.read(None, names.address, cells.text("address"))
+    where = places.place_of(cells, main)
+    aliases = [cells.read("", _alias, places, where, text) for text in cells.text("aliases").split()]
+    members = [cells.read(None, _member, text) for text in cells.text("members").split()]
+    return Row(
+        cells.line.number,
+        where,
+        "" if main is None else main.key,
+        cells.read("", _kind, cells.text("kind")),
+        cells.read(None, key_of, cells.text("owner"), "owner") if cells.text("owner") else "",
+        cells.read("", names.line, cells.text("display_name"), "the display name"),
+        int(cells.read(True, flag, cells.text("receives"), "receives", True)),
+        int(cells.read(False, flag, cells.text("vip"), "vip", False)),
+        cells.read(None, _bytes, cells.text("max_message_bytes")),
+        cells.read("", _next_hop, cells.text("next_hop"), next_hops),
+        tuple(alias for alias in aliases if alias),
+        tuple(member for member in members if member is not None),
+    )
+
+
+def _kind(text: str) -> str:
+    kind = text or "personal"
     if kind not in KINDS:
         raise BadValue(f'found "{kind}" in kind; expected {" or ".join(KINDS)}')
-    hop = values.get("next_hop", "")
-    if hop and hop not in next_hops:
-        raise BadValue(f"there is no [next_hop.{hop}]; the configuration has: {', '.join(sorted(next_hops))}")
-    return Row(
-        line.number,
-        where,
-        main.key,
-        kind,
-        key_of(values["owner"], "owner") if values.get("owner") else "",
-        names.line(values.get("display_name", ""), "the display name"),
-        int(flag(values.get("receives", ""), "receives", default=True)),
-        int(flag(values.get("vip", ""), "vip", default=False)),
-        _bytes(values.get("max_message_bytes", "")),
-        hop,
-        tuple(_alias(places, where, text) for text in values.get("aliases", "").split()),
-        tuple(_member(text) for text in values.get("members", "").split()),
-    )
+    return kind
+
+
+def _next_hop(name: str, next_hops: frozenset[str]) -> str:
+    if name and name not in next_hops:
+        raise BadValue(f"there is no [next_hop.{name}]; the configuration has: {', '.join(sorted(next_hops))}")
+    return name
 
 
 def _alias(places: KnownPlaces, where: KnownContext, text: str) -> str:
     parsed = names.address(text)
-    if places.domains.get(parsed.domain) != where.organisation.id:
+    if where is not NOWHERE and places.domains.get(parsed.domain) != where.organisation.id:
         raise NotFound("domain", parsed.domain, hint=f"it is none of {where.organisation.name}")
     return parsed.key
 
@@ -184,27 +197,28 @@ def _bytes(text: str) -> int | None:
     return int(text)
 
 
-async def _check_addresses(store: Store, rows: list[Row], problems: list[Problem], progress: Progress) -> None:
+async def _check_addresses(store: Store, rows: list[Row], problems: Problems, progress: Progress) -> None:
     lines: dict[str, int] = {}
     for row in rows:
-        for key in (row.address, *row.aliases):
+        for key in (*([row.address] if row.address else []), *row.aliases):
             if key in lines:
-                problems.append(Problem(row.line, f"{key} stands in line {lines[key]} already"))
+                problems.add(row.line, f"{key} stands in line {lines[key]} already")
             else:
                 lines[key] = row.line
     taken = await look_up(
         store, select(address.c.key), address.c.key, lines, lambda done: progress("checking", done, len(lines))
     )
-    problems += [Problem(lines[found.key], f"{found.key} is an address already") for found in taken]
+    for found in taken:
+        problems.add(lines[found.key], f"{found.key} is an address already")
 
 
 async def _check_people(
-    store: Store, actor: Actor, rows: list[Row], problems: list[Problem]
+    store: Store, actor: Actor, rows: list[Row], problems: Problems
 ) -> dict[str, Any]:  # fmt: skip
     """Everybody who is named, by address; whoever is not there is a problem for each line."""
     wanted = {row.owner for row in rows if row.owner} | {who for row in rows for who, _ in row.members}
     query = (
-        select(person.c.id, person.c.address, context.c.organisation_id)
+        select(person.c.id, person.c.address, person.c.role, context.c.organisation_id)
         .join_from(person, context, person.c.context_id == context.c.id)
         .where(visible_person(actor), person.c.state == ACTIVE)
     )
@@ -214,30 +228,37 @@ async def _check_people(
         members = [who for who, _ in row.members]
         for column, who in (*named, *(("members", each) for each in members)):
             found = people.get(who)
-            if found is None or found.organisation_id != row.where.organisation.id:
-                problems.append(Problem(row.line, f"{column}: {who} is nobody active of {row.where.organisation.name}"))
+            if row.where is NOWHERE:
+                if found is None:
+                    problems.add(row.line, f"{column}: {who} is nobody active")
+            elif found is None or found.organisation_id != row.where.organisation.id:
+                problems.add(row.line, f"{column}: {who} is nobody active of {row.where.organisation.name}")
         if len(set(members)) < len(members):
-            problems.append(Problem(row.line, "members: somebody is named twice"))
+            problems.add(row.line, "members: somebody is named twice")
     return people
 
 
-async def _heirs(store: Store, rows: list[Row], problems: list[Problem]) -> dict[str, str]:
+async def _heirs(store: Store, rows: list[Row], problems: Problems) -> dict[str, str]:
     """Who gets mailboxes without an owner, by context. Their plan is not asked: they hand them over."""
     heirs: dict[str, str] = {}
     for row in rows:
-        if row.owner or row.where.id in heirs:
+        if row.owner != "" or row.where is NOWHERE:
             continue
-        heir = await first_administrator(store, row.where.id, row.where.organisation.id)
-        if heir is None:
-            text = f"no owner is named, and {row.where.organisation.name}/{row.where.name} has no active administrator"
-            problems.append(Problem(row.line, f"{text} to give it to"))
-        heirs[row.where.id] = "" if heir is None else heir.id
+        where = row.where
+        if where.id not in heirs:
+            heir = await first_administrator(store, where.id, where.organisation.id)
+            heirs[where.id] = "" if heir is None else heir.id
+        if not heirs[where.id]:
+            text = f"no owner is named, and {where.organisation.name}/{where.name} has no active administrator"
+            problems.add(row.line, f"{text} to give it to")
     return heirs
 
 
-async def _check_plans(store: Store, rows: list[Row], people: Mapping[str, Any], problems: list[Problem]) -> None:
+async def _check_plans(store: Store, rows: list[Row], people: Mapping[str, Any], problems: Problems) -> None:
     owned, shared = await _present(store, rows, people)
     for row in rows:
+        if row.where is NOWHERE:
+            continue
         owner = row.where.organisation
         wanted = [("aliases", f"aliases of {row.address}", 0, len(row.aliases))]
         others = [who for who, _ in row.members if who != row.owner]
@@ -252,16 +273,16 @@ async def _check_plans(store: Store, rows: list[Row], people: Mapping[str, Any],
             limit = limit_of(owner, setting)
             if limit is not None and more and present + more > limit:
                 reached = present if present >= limit else present + more - 1
-                problems.append(Problem(row.line, str(OverPlan(what, limit, reached, owner.name, setting))))
+                problems.add(row.line, str(OverPlan(what, limit, reached, owner.name, setting)))
         largest = owner.plan_message_bytes
         if largest is not None and (row.max_message_bytes or 0) > largest:
             text = f"max_message_bytes: found {row.max_message_bytes}; the plan of {owner.name} allows {largest}"
-            problems.append(Problem(row.line, text))
+            problems.add(row.line, text)
 
 
 async def _present(store: Store, rows: list[Row], people: Mapping[str, Any]) -> tuple[Counter[str], Counter[str]]:
     """How many mailboxes people own, and how many are shared with them, where some plan asks."""
-    plans = {row.where.organisation.id: row.where.organisation for row in rows}.values()
+    plans = {row.where.organisation.id: row.where.organisation for row in rows if row.where is not NOWHERE}.values()
     owned: Counter[str] = Counter()
     shared: Counter[str] = Counter()
     address_of = {row.id: key for key, row in people.items()}

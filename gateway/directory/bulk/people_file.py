@@ -10,11 +10,12 @@ from sqlalchemy import select
 
 from gateway.directory import names
 from gateway.directory.actor import Actor
-from gateway.directory.bulk.files import BadFile, Line, Problem
+from gateway.directory.bulk.files import BadFile, Line, Problems
 from gateway.directory.bulk.importing import Chunk, Progress, row_id
-from gateway.directory.bulk.known import KnownPlaces, key_of, known_places, look_up
-from gateway.directory.errors import BadValue, DirectoryError
-from gateway.directory.people import ACTIVE, INACTIVE, check_language, check_role
+from gateway.directory.bulk.known import NOWHERE, Cells, KnownPlaces, key_of, known_places, look_up
+from gateway.directory.bulk.rights import refused_logins
+from gateway.directory.errors import BadValue
+from gateway.directory.people import ACTIVE, INACTIVE, check_language, check_role, is_a_person_already
 from gateway.directory.tables import context, person
 from gateway.directory.visibility import visible_person
 from gateway.store.store import Store
@@ -26,7 +27,7 @@ REQUIRED = ("address",)
 
 
 class Row(NamedTuple):
-    """A line that is right as far as it goes alone."""
+    """A line, as far as it can be read: a wrong cell counts as left out, the address as empty."""
 
     line: int
     context_id: str
@@ -94,91 +95,105 @@ class People:
 
 
 async def check_people(
-    store: Store, actor: Actor, file: str, lines: Iterable[Line], problems: list[Problem], progress: Progress,
+    store: Store, actor: Actor, file: str, lines: Iterable[Line], problems: Problems, progress: Progress,
     default: tuple[str, str] = ("", ""),
 ) -> People:  # fmt: skip
     """Raises `BadFile` with everything that is wrong; `problems` are those that reading the lines finds."""
     places = await known_places(store, actor, default)
-    rows: list[Row] = []
-    for line in lines:
-        try:
-            rows.append(_row(places, line))
-        except DirectoryError as error:
-            problems.append(Problem(line.number, str(error)))
+    rows = [_row(places, Cells(line, problems)) for line in lines]
     _check_against_each_other(rows, problems)
     deputies = await _check_against_the_directory(store, actor, rows, problems, progress)
+    if not actor.is_operator:
+        refused = await refused_logins(store, actor, {row.address: row.line for row in rows if row.address})
+        for each in refused:
+            problems.add(*each)
     if problems:
-        raise BadFile(file, sorted(problems, key=lambda problem: problem.line))
+        raise BadFile(file, problems)
     return People(rows, deputies)
 
 
-def _row(places: KnownPlaces, line: Line) -> Row:
-    values = line.values
-    address = names.address(values["address"])
-    where = places.place_of(values, address)
-    role = values.get("role", "") or "member"
-    check_role(places.actor, role)
-    language = values.get("language", "") or "en"
-    check_language(language)
-    state = values.get("state", "") or ACTIVE
-    if state not in {ACTIVE, INACTIVE}:
-        raise BadValue(f'found "{state}" in state; expected {ACTIVE} or {INACTIVE}')
-    extension = names.extension(values.get("extension", ""))
-    if extension and state == INACTIVE:
-        raise BadValue(f"{address.key} has left and can have no extension; leave it empty")
+def _row(places: KnownPlaces, cells: Cells) -> Row:
+    address = cells.read(None, names.address, cells.text("address"))
+    where = places.place_of(cells, address)
+    state = cells.read(ACTIVE, _state, cells.text("state"))
+    extension = cells.read("", _extension, cells.text("extension"), state)
     return Row(
-        line.number,
+        cells.line.number,
         where.id,
-        where.organisation.id,
-        address.key,
-        names.line(values.get("name", ""), "the name"),
-        role,
-        language,
-        names.line(values.get("phone", ""), "the phone"),
+        "" if where is NOWHERE else where.organisation.id,
+        "" if address is None else address.key,
+        cells.read("", names.line, cells.text("name"), "the name"),
+        cells.read("", _role, places.actor, cells.text("role")),
+        cells.read("", _language, cells.text("language")),
+        cells.read("", names.line, cells.text("phone"), "the phone"),
         extension,
-        key_of(values["deputy"], "deputy") if values.get("deputy") else "",
+        cells.read("", key_of, cells.text("deputy"), "deputy") if cells.text("deputy") else "",
         state,
     )
 
 
-def _check_against_each_other(rows: list[Row], problems: list[Problem]) -> None:
+def _role(actor: Actor, text: str) -> str:
+    check_role(actor, text or "member")
+    return text or "member"
+
+
+def _language(text: str) -> str:
+    check_language(text or "en")
+    return text or "en"
+
+
+def _state(text: str) -> str:
+    if text not in {"", ACTIVE, INACTIVE}:
+        raise BadValue(f'found "{text}" in state; expected {ACTIVE} or {INACTIVE}')
+    return text or ACTIVE
+
+
+def _extension(text: str, state: str) -> str:
+    if names.extension(text) and state == INACTIVE:
+        raise BadValue(f'found "{text}" in extension; somebody who has left can have none, leave it empty')
+    return text
+
+
+def _check_against_each_other(rows: list[Row], problems: Problems) -> None:
     lines: dict[str, int] = {}
     extensions: dict[tuple[str, str], int] = {}
     for row in rows:
-        if (first := lines.setdefault(row.address, row.line)) != row.line:
-            problems.append(Problem(row.line, f"{row.address} stands in line {first} already"))
-        if row.extension:
+        if row.address and (first := lines.setdefault(row.address, row.line)) != row.line:
+            problems.add(row.line, f"{row.address} stands in line {first} already")
+        if row.extension and row.context_id:
             first = extensions.setdefault((row.context_id, row.extension), row.line)
             if first != row.line:
-                problems.append(Problem(row.line, f"extension {row.extension} is given in line {first} already"))
+                problems.add(row.line, f"extension {row.extension} is given in line {first} already")
 
 
 async def _check_against_the_directory(
-    store: Store, actor: Actor, rows: list[Row], problems: list[Problem], progress: Progress
+    store: Store, actor: Actor, rows: list[Row], problems: Problems, progress: Progress
 ) -> dict[str, str]:
     """Ids of the deputies who are in the directory."""
-    by_address = {row.address: row for row in rows}
+    by_address: dict[str, Row] = {}
+    for row in rows:
+        if row.address:
+            by_address.setdefault(row.address, row)
     total = len(by_address)
     taken = await look_up(
         store, select(person.c.address), person.c.address, by_address, lambda done: progress("checking", done, total)
     )
     for found in taken:
-        text = f"{found.address} is a person already; addresses of people are never given away again"
-        problems.append(Problem(by_address[found.address].line, text))
-    wanted = {(row.context_id, row.extension): row for row in rows if row.extension}
+        problems.add(by_address[found.address].line, is_a_person_already(found.address))
+    asked = {row.context_id for row in rows if row.extension and row.context_id}
     query = select(person.c.context_id, person.c.extension, person.c.address).where(person.c.extension != "")
-    for context_id in {place for place, _ in wanted}:
-        held = await store.read(query.where(person.c.context_id == context_id))
-        problems += [
-            Problem(wanted[context_id, found.extension].line, f"extension {found.extension} is {found.address}'s")
-            for found in held
-            if (context_id, found.extension) in wanted
-        ]
-    return await _deputies(store, actor, by_address, problems)
+    held = [found for context_id in asked for found in await store.read(query.where(person.c.context_id == context_id))]
+    holders = {(found.context_id, found.extension): found.address for found in held}
+    for row in rows:
+        if row.extension and (row.context_id, row.extension) in holders:
+            holder = holders[row.context_id, row.extension]
+            problems.add(row.line, f"extension {row.extension} is {holder}'s")
+    return await _deputies(store, actor, rows, by_address, problems)
 
 
-async def _deputies(store: Store, actor: Actor, by_address: dict[str, Row], problems: list[Problem]) -> dict[str, str]:
-    rows = by_address.values()
+async def _deputies(
+    store: Store, actor: Actor, rows: list[Row], by_address: dict[str, Row], problems: Problems
+) -> dict[str, str]:
     outside = {row.deputy for row in rows if row.deputy and row.deputy not in by_address}
     query = (
         select(person.c.id, person.c.address, context.c.organisation_id)
@@ -191,7 +206,12 @@ async def _deputies(store: Store, actor: Actor, by_address: dict[str, Row], prob
             continue
         deputy = by_address.get(row.deputy) or deputies.get(row.deputy)
         if row.deputy == row.address:
-            problems.append(Problem(row.line, f"{row.address} cannot be their own deputy"))
-        elif deputy is None or deputy.organisation_id != row.organisation_id:
-            problems.append(Problem(row.line, f"the deputy {row.deputy} is nobody active of the organisation"))
+            problems.add(row.line, f"{row.address} cannot be their own deputy")
+        elif deputy is None or _elsewhere(row, deputy):
+            problems.add(row.line, f"the deputy {row.deputy} is nobody active of the organisation")
     return {address: row.id for address, row in deputies.items()}
+
+
+def _elsewhere(row: Row, deputy: Any) -> bool:
+    """Whether they are of different organisations; nobody knows where a line's place cannot be read."""
+    return "" not in {row.organisation_id, deputy.organisation_id} and row.organisation_id != deputy.organisation_id

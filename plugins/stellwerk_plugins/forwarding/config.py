@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 from pydantic import field_validator
 
 from gateway.api import Field, Settings
+from stellwerk_plugins.forwarding.conditions import RecipientCondition, SenderCondition, levels
 from stellwerk_plugins.forwarding.rules import RedirectAction, Rule
+from stellwerk_plugins.forwarding.texts import NULL_SENDER
 
 
 class ForwardingSettings(Settings):
@@ -31,3 +34,16 @@ class ForwardingSettings(Settings):
             if isinstance(rule.then, RedirectAction)
             for target in rule.then.targets
         ]
+
+    def addresses(self) -> Iterator[tuple[str, tuple[str | int, ...], str]]:
+        """Every address that a rule names: the address, its key in these settings, and what it is there."""
+        for index, rule in enumerate(self.rule):
+            if isinstance(rule.then, RedirectAction):
+                for number, target in enumerate(rule.then.targets):
+                    yield target, ("rule", index, "then", "targets", number), f'rule "{rule.id}" sends mail to'
+            for condition in (each for level in levels(rule.when) for each in level):
+                if isinstance(condition, RecipientCondition | SenderCondition):
+                    whose = "for" if isinstance(condition, RecipientCondition) else "from"
+                    for address in condition.equals:
+                        if address != NULL_SENDER:
+                            yield address, ("rule", index, "when"), f'rule "{rule.id}" asks for mail {whose}'

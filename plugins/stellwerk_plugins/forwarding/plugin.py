@@ -27,6 +27,8 @@ class Forwarding(Plugin[ForwardingSettings]):
         for name in dict.fromkeys(rule.then.name for rule in self.config.rule if isinstance(rule.then, TagAction)):
             registry.tag(name, "set by a rule")
         registry.check("targets", self._missing_mailboxes)
+        for address, path, what in self.config.addresses():
+            registry.address(Address.parse(address), path, what)
         if outside := self._outside():
             registry.note(
                 f"mail is forwarded to the outside ({', '.join(outside)}) with its sender as it is: receivers that "

@@ -168,7 +168,7 @@ def test_a_backup_from_before_the_directory_is_migrated(tmp_path: Path) -> None:
             empty(url)
         with pytest.raises(AssertionError, match="older tables, which are migrated"):
             restore(config(tmp_path), old, running=True)
-        assert restore(config(tmp_path), old).migrated == ("core core_0002", "core core_0003")
+        assert restore(config(tmp_path), old).migrated == ("core core_0002", "core core_0003", "core core_0004")
         assert query(url, "SELECT action FROM audit_entry") == [("database.restore",)]
 
 

@@ -47,7 +47,7 @@ def test_a_backup_says_what_is_in_it_and_what_is_not(stellwerk: Stellwerk, tmp_p
     first, *others = ran.output.splitlines()
     assert first.startswith(f"{tmp_path}/b.tar: ")
     assert "octets, SQLite " in first
-    assert first.endswith(", core core_0003, epoch 0")
+    assert first.endswith(", core core_0004, epoch 0")
     assert others == [
         f"not in it: configuration: {tmp_path}/stellwerk.toml and the files it names (certificates, passwords)",
         f"not in it: your own plugins: {tmp_path}",
@@ -59,7 +59,7 @@ def test_a_backup_as_json(stellwerk: Stellwerk, tmp_path: Path) -> None:
     told = json.loads(stellwerk("backup", "--json", str(tmp_path / "b.tar")).output)
     assert told["path"] == f"{tmp_path}/b.tar"
     assert told["size"] == (tmp_path / "b.tar").stat().st_size
-    assert told["manifest"]["snapshot"] == {"revisions": {"core": "core_0003"}, "epoch": 0}
+    assert told["manifest"]["snapshot"] == {"revisions": {"core": "core_0004"}, "epoch": 0}
     assert [file["name"] for file in told["manifest"]["files"]] == ["database.sqlite3", "secret"]
 
 

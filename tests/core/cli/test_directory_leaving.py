@@ -18,6 +18,8 @@ from sqlalchemy import select
 from gateway.store.schema import job
 from gateway.store.store import Store
 from tests.core.cli.directory_town import Stellwerk, caller, make_town
+from tests.core.cli.in_process import config_file
+from tests.core.directory.conftest import make_town as fill
 from tests.databases import MadeOnce
 
 SETUP = """
@@ -56,6 +58,53 @@ def test_leaving_is_audited_until_everything_is_mended(stellwerk: Stellwerk) -> 
     assert stellwerk("directory", "audit", "--person", "bo@acme.test").status == 0
 
 
+RULES = """
+[client_setup]
+sender = "bo@acme.test"
+[[plugin.forwarding.rule]]
+id = "to-bo"
+when = { kind = "recipient", equals = "info@acme.test" }
+then = { kind = "redirect", targets = [
+    "anna@acme.test",
+    "bo@acme.test",
+] }
+"""
+
+
+def test_the_audit_names_the_line_of_every_setting_that_names_somebody_who_has_left(
+    made_once: MadeOnce, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_once.put("town", f"sqlite:///{tmp_path}/test.db", fill)
+    config = config_file(tmp_path, "forwarding", tables=RULES)
+    stellwerk = caller(config, capsys, monkeypatch)
+    for words in ("user deactivate bo@acme.test", "mailbox end bo@acme.test"):
+        assert stellwerk(*words.split()).status == 0
+    lines = config.read_text().splitlines()
+    for narrowed in ((), ("--person", "bo@acme.test")):
+        found = [
+            row for row in json.loads(stellwerk("directory", "audit", "--json", *narrowed).output) if row["person"]
+        ]
+        places = [row["name"].rpartition(":") for row in found]
+        assert [(file, lines[int(line) - 1]) for file, _, line in places] == [
+            (str(config), 'sender = "bo@acme.test"'),
+            (str(config), '    "bo@acme.test",'),
+        ]
+        assert [row["text"] for row in found] == [
+            "[client_setup.sender] credentials are sent from bo@acme.test, who has left; take it out of that line",
+            '[plugin.forwarding] rule "to-bo" sends mail to bo@acme.test, who has left; take it out of that line',
+        ]
+        line = places[1][2]
+        assert found[1]["command"] == (
+            f"${{EDITOR:-vi}} +{line} {config} && stellwerk config check --config {config} "
+            "&& systemctl reload stellwerk"
+        )
+    (tmp_path / "state" / "secret").mkdir(parents=True)  # as good as one that may not be read; nothing is signed here
+    others = stellwerk("directory", "audit", "--person", "anna@acme.test")
+    assert (others.status, others.output) == (0, "")
+    config.write_text(config.read_text().replace("bo@acme.test", "anna@acme.test"))
+    assert stellwerk("directory", "audit", "--person", "bo@acme.test").status == 0
+
+
 def test_a_person_is_handed_out_and_erased(stellwerk: Stellwerk, monkeypatch: pytest.MonkeyPatch) -> None:
     data = json.loads(stellwerk("person", "export", "bo@acme.test", "--as", "bo@acme.test").output)
     assert data["person"]["name"] == "Bo Dahl"
@@ -72,6 +121,10 @@ def test_a_person_is_handed_out_and_erased(stellwerk: Stellwerk, monkeypatch: py
     done = stellwerk("person", "erase", "bo@acme.test", "--yes")
     assert done.output.startswith("erased: they are erased-")
     assert "bo@acme.test" not in stellwerk("directory", "log", "--json").output
+    # Nobody knows any more whose the address was: a new person may have it, with nothing of that history.
+    assert stellwerk("user", "add", "bo@acme.test", "--context", "plant", "--name", "Bo Other").status == 0
+    anew = json.loads(stellwerk("person", "export", "bo@acme.test").output)
+    assert (anew["person"]["name"], [entry["action"] for entry in anew["audit"]]) == ("Bo Other", ["person.add"])
 
 
 def sent(tmp_path: Path) -> dict[str, Any]:
@@ -138,6 +191,32 @@ def test_a_password_is_sent_only_when_that_is_asked_for(stellwerk: Stellwerk, tm
     stored = re.search(rb"\$argon2id\$v=19\$m=65536,t=3,p=1\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]{43}", hashes)
     assert stored is not None
     assert PasswordHasher().verify(stored[0].decode(), shown[1])
+
+
+@pytest.mark.parametrize(
+    ("language", "end", "lines", "not_there"),
+    [
+        ("en", False, ["more. App passwords, each for one program, stay valid: you have 1."], "whatever was valid"),
+        ("de", False, ["für einzelne Programme gelten weiter: Sie haben 1."], "was vorher galt"),
+        ("en", True, ["The password was made for you just now, and whatever was valid before is not"], "App pass"),
+        ("de", True, ["Das Passwort wurde eben erzeugt; was vorher galt, gilt nicht mehr."], "App-Pass"),
+    ],
+)
+def test_the_mail_says_what_is_valid_still(
+    stellwerk: Stellwerk, tmp_path: Path, language: str, end: bool, lines: list[str], not_there: str
+) -> None:
+    stellwerk("user", "change", "bo@acme.test", "--language", language)
+    stellwerk("user", "app-password", "add", "bo@acme.test", "phone")
+    send = ("user", "send-credentials", "bo@acme.test", "--to", "bo@home.test", "--with-new-password")
+    ran = stellwerk(*send, *(["--end-app-passwords"] if end else []))
+    assert (ran.status, "1 app password stays valid" in ran.output) == (0, not end)
+    body = email.message_from_bytes(sent(tmp_path)["content"], policy=email.policy.default).get_body()
+    assert body is not None
+    text = body.get_content().replace("\r", "")
+    assert set(lines) <= set(text.splitlines())
+    assert not_there not in text
+    rows = json.loads(stellwerk("user", "app-password", "list", "bo@acme.test", "--json").output)
+    assert [row["ended_at"] is not None for row in rows] == [end]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from gateway.directory.actor import Actor
 from gateway.directory.actors import actor_of
 from gateway.directory.bulk import importing
 from gateway.directory.bulk.exporting import mailbox_rows, people_rows
-from gateway.directory.bulk.files import BadFile, Problem, guarded, read_lines, unguarded, write_rows
+from gateway.directory.bulk.files import MOST_SHOWN, BadFile, Problems, guarded, read_lines, unguarded, write_rows
 from gateway.directory.bulk.importing import CHUNK, SILENT_SECONDS, Checked, Chunk, carry_in, undo_interrupted
 from gateway.directory.bulk.mailboxes_file import COLUMNS as MAILBOX_COLUMNS
 from gateway.directory.bulk.mailboxes_file import check_mailboxes
@@ -25,11 +25,12 @@ from gateway.directory.bulk.people_file import COLUMNS as PEOPLE_COLUMNS
 from gateway.directory.bulk.people_file import check_people
 from gateway.directory.change import Command, Done, carry_out
 from gateway.directory.dangling import audit
+from gateway.directory.ending import EndContext
 from gateway.directory.errors import BadValue, Conflict
 from gateway.directory.leaving import DeactivatePerson, SetDeputy
-from gateway.directory.mailboxes import AddAlias, ChangeMailbox
+from gateway.directory.mailboxes import AddAlias, AddMailbox, ChangeMailbox
 from gateway.directory.members import AddMember, Rights
-from gateway.directory.organisations import ChangeOrganisation
+from gateway.directory.organisations import AddContext, ChangeOrganisation
 from gateway.directory.people import AddPerson, ChangePerson
 from gateway.directory.tables import address, audit_entry, directory_import, mailbox, membership, person
 from gateway.store.store import Store
@@ -44,7 +45,7 @@ async def check(
     file = tmp_path / "file.csv"
     file.write_bytes(text.encode("utf-8", "surrogateescape"))
     actor = await actor_of(town.store, who) if who else OPERATOR
-    problems: list[Problem] = []
+    problems = Problems()
 
     def progress(phase: str, done: int, total: int) -> None:
         if told is not None:
@@ -74,63 +75,107 @@ def many(number: int, start: int = 0) -> str:
     return f"address,context,aliases\n{rows}".replace("test,a", "test,sales,a")
 
 
-WRONG_MAILBOXES = [
-    ("nobody,sales,,,,", 'is no mail address: an address needs a local part'),
-    ("x@acme.test,lab,,,,", 'there is no context "lab"; acme has: plant, sales'),
-    ("x@acme.test,,,,,", "no context is named; acme has: plant, sales"),
-    ("x@nowhere.test,sales,,,,", 'there is no domain "nowhere.test"; add it first'),
-    ("team@acme.test,sales,,,,", "team@acme.test is an address already"),
-    ("x@acme.test,sales,info@acme.test,,,", "info@acme.test is an address already"),
-    ("x@acme.test,sales,x@other.test,,,", 'there is no domain "other.test"; it is none of acme'),
-    ("x@acme.test,sales,,eva@acme.test,,", "owner: eva@acme.test is nobody active of acme"),
-    ("x@acme.test,sales,,cleo@other.test,,", "owner: cleo@other.test is nobody active of acme"),
-    ("x@acme.test,sales,,,bo@acme.test=write,", 'found the right "write" in members'),
-    ("x@acme.test,sales,,,bo@acme.test bo@acme.test=read,", "members: somebody is named twice"),
-    ("x@acme.test,sales,,,,maybe", 'found "maybe" in vip; expected yes or no'),
-    ("x@acme.test,sales", "found 2 fields; the first line names 6 columns"),
-    ('x@acme.test,"sales"y,,,,', "no row of CSV"),
-    ("x\udcfc@acme.test,sales,,,,", "the row is not UTF-8"),
-    ("x@other.test,main,,,,", "no owner is named, and other/main has no active administrator to give it to"),
+MAILBOX_HEADER = "address,context,aliases,owner,members,vip,kind,max_message_bytes,next_hop,receives,organisation"
+WRONG_MAILBOXES: list[tuple[str, list[str]]] = [
+    ("nobody,sales,,,,,,,,,", ["is no mail address: an address needs a local part"]),
+    ("b1@acme.test,lab,,,,,,,,,", ['there is no context "lab"; acme has: plant, sales']),
+    ("b2@acme.test,,,,,,,,,,", ["no context is named; acme has: plant, sales"]),
+    ("b3@nowhere.test,sales,,,,,,,,,", ['there is no domain "nowhere.test"; add it first']),
+    ("team@acme.test,sales,,,,,,,,,", ["team@acme.test is an address already"]),
+    ("b4@acme.test,sales,info@acme.test,,,,,,,,", ["info@acme.test is an address already"]),
+    ("b5@acme.test,sales,x@other.test,,,,,,,,", ['there is no domain "other.test"; it is none of acme']),
+    ("b6@acme.test,sales,,eva@acme.test,,,,,,,", ["owner: eva@acme.test is nobody active of acme"]),
+    ("b7@acme.test,sales,,cleo@other.test,,,,,,,", ["owner: cleo@other.test is nobody active of acme"]),
+    ("b8@acme.test,sales,,,bo@acme.test=write,,,,,,", ['found the right "write" in members']),
+    ("b9@acme.test,sales,,,bo@acme.test bo@acme.test=read,,,,,,", ["members: somebody is named twice"]),
+    ("c1@acme.test,sales,,,,maybe,,,,,", ['found "maybe" in vip; expected yes or no']),
+    ("c2@acme.test,sales", ["found 2 fields; the first line names 11 columns"]),
+    ('c3@acme.test,"sales"y,,,,,,,,,', ["no row of CSV"]),
+    ("c4\udcfc@acme.test,sales,,,,,,,,,", ["the row is not UTF-8"]),
+    ("c5@other.test,main,,,,,,,,,", ["no owner is named, and other/main has no active administrator to give it to"]),
+    (
+        "mz@acme.test,sales,,,,2,private,abc,nowhere,perhaps,",
+        ['found "perhaps" in receives', 'found "2" in vip', 'found "private" in kind', 'found "abc" in max_message_by',
+         "there is no [next_hop.nowhere]"],
+    ),
+    (
+        "d1@nowhere.test,lab,no-alias d2@acme.test=,no-owner,no-one eva@acme.test,maybe,,,,,acme",
+        ['there is no domain "nowhere.test"', 'there is no context "lab"', '"no-alias" is no mail address',
+         '"d2@acme.test=" is no mail address', 'members: "no-one" is no mail', "owner:", "vip",
+         "members: eva@acme.test is nobody active"],
+    ),
+    ("no-address,lab,,,,,odd,,,,acme", ["is no mail address", 'there is no context "lab"', 'found "odd" in kind']),
+    ("d3@acme.test,lab,,,,,,,,,nix", ['there is no organisation "nix"']),
+    ("d4@other.test,lab,,,,,,,,,acme", ['there is no domain "other.test"; it is none', 'there is no context "lab"']),
+    ("mz@acme.test,sales,,,,,,,,,", ["mz@acme.test stands in line 18 already"]),
+    ("d5@acme.test,sales,mz@acme.test b1@acme.test,,,,,,,,", ["mz@acme.test stands in line 18", "b1@acme.test stands"]),
+    ("d3@acme.test,sales,,,,,,,,,", ["d3@acme.test stands in line 21 already"]),
+    ("d6@acme.test,plant,,no-owner,,,,,,,", ["owner:"]),
+    ("d7@other.test,main,,,,,,,,,", ["no owner is named, and other/main has no active administrator to give it to"]),
+    ("d8@other.test,main,,no-owner,,,,,,,", ["owner:"]),
+]  # fmt: skip
+PEOPLE_HEADER = "address,role,extension,deputy,state,language,name,context"
+WRONG_PEOPLE: list[tuple[str, list[str]]] = [
+    ("bo@acme.test,,,,,,,sales", ["bo@acme.test is a person already"]),
+    ("x@acme.test,chief,,,,,,sales", ['"chief" is no role']),
+    ("x1@acme.test,,12345,,,,,sales", ['"12345" is no extension']),
+    ("x2@acme.test,,7,,,,,sales", ["extension 7 is anna@acme.test's"]),
+    ("x3@acme.test,,8,,,,,sales", []),
+    ("x4@acme.test,,8,,,,,sales", ["extension 8 is given in line 6 already"]),
+    ("x3@acme.test,,,,,,,sales", ["x3@acme.test stands in line 6 already"]),
+    ("x5@acme.test,,,nobody@acme.test,,,,sales", ["the deputy nobody@acme.test is nobody active of the organisation"]),
+    ("x6@acme.test,,,cleo@other.test,,,,sales", ["the deputy cleo@other.test is nobody active of the organisation"]),
+    ("x7@acme.test,,,x7@acme.test,,,,sales", ["x7@acme.test cannot be their own deputy"]),
+    ("x8@acme.test,,,,asleep,,,sales", ['found "asleep" in state']),
+    (
+        "x9@acme.test,chief,12345,no-one,asleep,fr,,lab",
+        ['there is no context "lab"', 'found "asleep" in state', '"12345" is no extension', '"chief" is no role',
+         '"fr" is no language', "deputy:"],
+    ),
+    ("x9@acme.test,,,,,,,sales", ["x9@acme.test stands in line 13 already"]),
+    ("no-address,chief,,nobody@acme.test,,,,sales", ["no mail address", '"chief" is no role', "the deputy nobody@"]),
+    ("x3@acme.test,,7,nobody@acme.test,,,,sales", ["in line 6", "7 is given in", "7 is anna@", "the deputy nobody@"]),
+    ("y1@acme.test,,9,,inactive,,,sales", ['found "9" in extension; somebody who has left can have none']),
+    ("y2@acme.test,,,x9@acme.test,,,,sales", []),
 ]  # fmt: skip
 
 
-async def test_every_error_of_a_file_is_told_at_once_with_its_line(town: Kept, tmp_path: Path) -> None:
-    header = "address,context,aliases,owner,members,vip\n"
+async def told_for(town: Kept, tmp_path: Path, header: str, rows: Sequence[str], *, people: bool) -> list[list[str]]:
+    """What is said of each row, in order."""
     with pytest.raises(BadFile) as refusal:
-        await check(town, tmp_path, header + "\n".join(row for row, _ in WRONG_MAILBOXES))
-    told = str(refusal.value).splitlines()
-    lines = {problem.line: problem.text for problem in refusal.value.problems}
-    for line, (_, text) in enumerate(WRONG_MAILBOXES, start=2):
-        assert text in lines[line]
-        assert any(each.startswith(f"file.csv:{line}: ") for each in told)
-    assert told[-1] == f"nothing was imported: {len(refusal.value.problems)} errors in file.csv"
+        await check(town, tmp_path, "\n".join([header, *rows]), people=people)
+    problems = refusal.value.problems
+    shown = str(refusal.value).splitlines()
+    assert [line.partition(": ")[0] for line in shown[:-1]] == [f"file.csv:{problem.line}" for problem in problems]
+    assert shown[-1] == f"nothing was imported: {len(problems)} errors in file.csv"
+    return [[problem.text for problem in problems if problem.line == line] for line in range(2, len(rows) + 2)]
 
 
-WRONG_PEOPLE = [
-    ("bo@acme.test,,,,", "bo@acme.test is a person already"),
-    ("x@acme.test,chief,,,", '"chief" is no role'),
-    ("x1@acme.test,,12345,,", '"12345" is no extension'),
-    ("x2@acme.test,,7,,", "extension 7 is anna@acme.test's"),
-    ("x3@acme.test,,8,,", ""),
-    ("x4@acme.test,,8,,", "extension 8 is given in line 6 already"),
-    ("x3@acme.test,,,,", "x3@acme.test stands in line 6 already"),
-    ("x5@acme.test,,,nobody@acme.test,", "the deputy nobody@acme.test is nobody active of the organisation"),
-    ("x6@acme.test,,,cleo@other.test,", "the deputy cleo@other.test is nobody active of the organisation"),
-    ("x7@acme.test,,,x7@acme.test,", "x7@acme.test cannot be their own deputy"),
-    ("x8@acme.test,,,,asleep", 'found "asleep" in state'),
-]
-
-
-async def test_every_error_of_a_file_of_people_is_told_too(town: Kept, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("header", "rows", "people"),
+    [(MAILBOX_HEADER, WRONG_MAILBOXES, False), (PEOPLE_HEADER, WRONG_PEOPLE, True)],
+    ids=["mailboxes", "people"],
+)
+async def test_every_error_of_a_file_is_told_at_once_with_its_line(
+    town: Kept, tmp_path: Path, header: str, rows: list[tuple[str, list[str]]], people: bool
+) -> None:
     await town.do(ChangePerson("anna@acme.test", {"extension": "7"}))
-    header = "address,role,extension,deputy,state,context\n"
-    text = header + "\n".join(f"{row},sales" for row, _ in WRONG_PEOPLE)
+    told = await told_for(town, tmp_path, header, [row for row, _ in rows], people=people)
+    for (row, expected), texts in zip(rows, told, strict=True):
+        missing = [text for text in expected if not any(text in each for each in texts)]
+        assert (row, missing, len(texts)) == (row, [], len(expected)), texts
+
+
+async def test_of_very_many_errors_all_are_counted_and_the_first_are_kept(town: Kept, tmp_path: Path) -> None:
+    rows = "".join(f"b{n}@acme.test,lab,maybe\n" for n in range(3 * MOST_SHOWN))
     with pytest.raises(BadFile) as refusal:
-        await check(town, tmp_path, text, people=True)
-    lines = {problem.line: problem.text for problem in refusal.value.problems}
-    for line, (_, expected) in enumerate(WRONG_PEOPLE, start=2):
-        assert expected in lines.get(line, "")
-    assert len(refusal.value.problems) == len(WRONG_PEOPLE) - 1
+        await check(town, tmp_path, f"address,context,vip\n{rows}b0@acme.test,sales,\n")
+    assert [problem.line for problem in refusal.value.problems] == [2 + n // 2 for n in range(MOST_SHOWN)]
+    told = str(refusal.value).splitlines()
+    assert told[-2:] == [
+        f"... and {5 * MOST_SHOWN + 1} more",
+        f"nothing was imported: {6 * MOST_SHOWN + 1} errors in file.csv",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -321,6 +366,19 @@ async def test_an_import_that_was_taken_for_dead_does_not_go_on(
     assert await everything(town) == before
 
 
+@pytest.mark.parametrize("people", [True, False])
+async def test_nothing_is_imported_into_a_context_that_has_ended_meanwhile(
+    town: Kept, tmp_path: Path, people: bool
+) -> None:
+    await town.do(AddContext("acme", "lab"))
+    file = "address,context,owner\neva@acme.test,lab,anna@acme.test\n"
+    checked = await check(town, tmp_path, file.replace(",owner", "").replace(",anna@acme.test", "") if people else file,
+                          people=people)  # fmt: skip
+    await town.do(EndContext("acme", "lab"))
+    with pytest.raises(Conflict, match="nothing was imported: the context lab has ended since the file was checked"):
+        await bring(town, checked)
+
+
 async def test_an_administrator_imports_into_what_is_theirs(town: Kept, tmp_path: Path) -> None:
     with pytest.raises(BadFile, match="there is no domain"):
         await check(town, tmp_path, "address,context\nx@other.test,main\n", who="anna@acme.test")
@@ -335,8 +393,8 @@ async def test_an_administrator_imports_into_what_is_theirs(town: Kept, tmp_path
 
 async def exported(town: Kept) -> tuple[str, str]:
     people, boxes = io.StringIO(newline=""), io.StringIO(newline="")
-    write_rows(people, PEOPLE_COLUMNS, await people_rows(town.store, OPERATOR, None))
-    write_rows(boxes, MAILBOX_COLUMNS, await mailbox_rows(town.store, OPERATOR, None))
+    write_rows(people, PEOPLE_COLUMNS, (await people_rows(town.store, OPERATOR, None)).rows)
+    write_rows(boxes, MAILBOX_COLUMNS, (await mailbox_rows(town.store, OPERATOR, None)).rows)
     return people.getvalue(), boxes.getvalue()
 
 
@@ -363,6 +421,42 @@ async def test_an_export_fills_an_empty_installation(town: Kept, tmp_path: Path,
     await bring(empty, await check(empty, tmp_path, boxes))
     # What had no owner has one now.
     assert await exported(empty) == (people, boxes.replace("shared,,", "shared,anna@acme.test,"))
+
+
+async def test_an_export_names_nobody_who_is_not_seen_and_loses_nothing_in_silence(town: Kept) -> None:
+    """A row without the owner or a member would be imported as if there were none."""
+    command: Command[Any]
+    for command in (
+        AddPerson("dora@acme.test", "acme", "sales", role="context_admin"),
+        AddPerson("eva@acme.test", "acme", "sales"),
+        SetDeputy("eva@acme.test", "bo@acme.test"),
+        AddMailbox("owned@acme.test", "acme", "sales", "shared", "bo@acme.test"),
+        AddMailbox("ours@acme.test", "acme", "sales", "shared", "dora@acme.test"),
+        AddMember("ours@acme.test", "bo@acme.test", Rights()),
+        AddMember("team@acme.test", "bo@acme.test", Rights()),
+    ):
+        await town.do(command)
+    dora = await actor_of(town.store, "dora@acme.test")
+    boxes, people = await mailbox_rows(town.store, dora, None), await people_rows(town.store, dora, None)
+    # Bo is of another context, but who works in a mailbox sees who else does.
+    assert [(row["address"], row["owner"], row["members"]) for row in boxes.rows] == [
+        ("anna@acme.test", "anna@acme.test", ""),
+        ("ours@acme.test", "dora@acme.test", "bo@acme.test=read"),
+    ]
+    [told] = boxes.left_out
+    assert told == (
+        "2 mailboxes were left out: an owner or member is of a context that you do not see; an administrator of the "
+        "organisation exports all"
+    )
+    assert [(row["address"], row["deputy"]) for row in people.rows] == [
+        ("anna@acme.test", ""),
+        ("dora@acme.test", ""),
+        ("eva@acme.test", ""),
+    ]
+    assert people.left_out == ("1 deputy was left out: of a context that you do not see",)
+    anna = await actor_of(town.store, "anna@acme.test")
+    everything = await mailbox_rows(town.store, anna, None)
+    assert (len(everything.rows), everything.left_out) == (5, ())
 
 
 @pytest.mark.parametrize("cell", ["", "plain", "=1+1", "+49", "-", "@x", "'=1", "''=1", "'quoted'", "\tx", "a=b"])

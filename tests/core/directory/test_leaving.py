@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from sqlalchemy import select
 
+from gateway.directory import named_outside
 from gateway.directory.actor import Actor
 from gateway.directory.actors import actor_of
 from gateway.directory.change import Command
-from gateway.directory.dangling import CHECKS, Finding, audit
+from gateway.directory.dangling import CHECKS, audit
 from gateway.directory.errors import BadValue, Conflict, DirectoryError, NotAllowed, NotFound
+from gateway.directory.findings import Finding
 from gateway.directory.leaving import ActivatePerson, DeactivatePerson, SetDeputy
 from gateway.directory.listing import members
-from gateway.directory.mailboxes import AddAlias, AddMailbox, ChangeMailbox, GiveMailbox
+from gateway.directory.mailboxes import AddAlias, AddMailbox, ChangeMailbox, EndMailbox, GiveMailbox
 from gateway.directory.members import AddMember, Rights
 from gateway.directory.organisations import ChangeOrganisation, SetFallback
 from gateway.directory.people import AddAppPassword, AddPerson, ChangePerson, SetPassword
 from gateway.directory.succession import Known, Someone, successor, successors
 from gateway.directory.tables import app_password, mailbox, membership, person
+from gateway.hooks.named import Setting
+from gateway.jobs.outbox import Finish, add_write, finish
+from gateway.mail.address import Address
+from gateway.routing.effects import Job
+from gateway.store.store import Write
 from tests.core.directory.conftest import NOON, OPERATOR, Kept
 
 
@@ -102,6 +109,21 @@ async def test_nobody_acts_as_somebody_who_has_left(town: Kept) -> None:
         await actor_of(town.store, "bo@acme.test")
 
 
+def job(identity: str, payload: Mapping[str, object], key: str, kind: str, named: str) -> Write:
+    return add_write(identity, Job(kind, payload, key, "core" if kind == "send_mail" else "crm"), NOON)
+
+
+JOBS: list[tuple[str, Mapping[str, object], str, str, str]] = [
+    ("j1", {"sender": "", "recipients": ["x@far.test", "Bo+news@ACME.test"]}, "", "send_mail", "bo@acme.test"),
+    ("j2", {"contact": {"mail": "Bo Dahl <bo@acme.test>"}}, "", "sync", "bo@acme.test"),
+    ("j3", {"who": 7}, "contact:bo@acme.test", "sync", "bo@acme.test"),
+    ("j4", {"bo@acme.test": True}, "", "sync", "bo@acme.test"),
+    ("j5", {"recipients": ["chief@acme.test"]}, "", "send_mail", "chief@acme.test"),
+    ("j6", {"recipients": ["robo@acme.test", "bo@acme.test.example", "anna@acme.test"]}, "", "send_mail", ""),
+]
+"""A job, and the address of bo that it names."""
+
+
 async def seed(town: Kept) -> None:
     """Everything that can name bo, who leaves at the end."""
     for command in (
@@ -120,15 +142,25 @@ async def seed(town: Kept) -> None:
     await town.undo(membership, open_one["id"], until=None)
     [live] = await town.rows(select(app_password.c.id))
     await town.undo(app_password, live["id"], ended_at=None)
+    await town.store.write([job(*values) for values in JOBS])
+    await town.store.write([Write(finish, Finish("j2", NOON, "gone", dead=True))])
+
+
+def settings(*addresses: str) -> list[Setting]:
+    """Addresses that stand in a configuration, one a line."""
+    return [
+        Setting(Address.parse(each), "plugin.forwarding", 'rule "a" sends mail to', "stellwerk.toml", line)
+        for line, each in enumerate(addresses, 1)
+    ]
 
 
 async def test_the_audit_finds_every_reference_with_the_command_that_mends_it(town: Kept) -> None:
     await seed(town)
-    found = await audit(town.store, OPERATOR)
+    found = await audit(town.store, OPERATOR, settings=settings("bo@acme.test"))
     assert {finding.noun for finding in found} == {
-        "mailbox", "alias", "context", "deputy", "member", "app password", "organisation",
+        "mailbox", "alias", "context", "deputy", "member", "app password", "organisation", "job", "setting",
     }  # fmt: skip
-    assert len(CHECKS) == 7
+    assert len(CHECKS) == 8
     assert {finding.person for finding in found} == {"bo@acme.test"}
     assert [finding.command for finding in found if finding.noun == "mailbox"] == [
         "stellwerk mailbox set bo@acme.test --owner anna@acme.test",
@@ -140,6 +172,66 @@ async def test_the_audit_finds_every_reference_with_the_command_that_mends_it(to
         "it leads to the mailbox bo@acme.test of bo@acme.test, who has left", "stellwerk alias end chief@acme.test",
     )  # fmt: skip
     assert await audit(town.store, OPERATOR, "anna@acme.test") == []
+
+
+async def test_open_and_dead_jobs_that_name_somebody_who_has_left_are_found(
+    town: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await seed(town)
+    await town.store.write([Write(finish, Finish("j4", NOON))])
+    for at_once in (500, 2):
+        monkeypatch.setattr(named_outside, "JOBS_AT_ONCE", at_once)
+        found = [finding for finding in await audit(town.store, OPERATOR) if finding.noun == "job"]
+        named = {identity: whose for identity, *_, whose in JOBS if whose and identity != "j4"}
+        assert [finding.name for finding in found] == list(named)
+        assert all(named[finding.name] in finding.text for finding in found)
+    assert [(finding.text, finding.command) for finding in found[:2]] == [
+        ("the job core.send_mail waits and names bo@acme.test, who has left", "stellwerk jobs drop j1"),
+        ("the job crm.sync is dead and names bo@acme.test, who has left", "stellwerk jobs drop j2"),
+    ]
+    assert found[-1].text.endswith("names chief@acme.test, an address of bo@acme.test, who has left")
+
+
+async def test_settings_that_name_somebody_who_has_left_are_found_by_all_of_their_addresses(town: Kept) -> None:
+    await seed(town)
+    named = settings("x@far.test", "Bo@acme.test", "anna@acme.test", "chief+a@acme.test", "team@acme.test")
+    found = [finding for finding in await audit(town.store, OPERATOR, settings=named) if finding.noun == "setting"]
+    assert found == [
+        Finding(
+            "setting", "stellwerk.toml:2", "bo@acme.test",
+            '[plugin.forwarding] rule "a" sends mail to bo@acme.test, who has left; '
+            "take it out of that line",
+            "${EDITOR:-vi} +2 stellwerk.toml && stellwerk config check --config stellwerk.toml "
+            "&& systemctl reload stellwerk",
+        ),
+        Finding(
+            "setting", "stellwerk.toml:4", "bo@acme.test",
+            '[plugin.forwarding] rule "a" sends mail to chief+a@acme.test, an address of bo@acme.test, who has left; '
+            "take it out of that line",
+            "${EDITOR:-vi} +4 stellwerk.toml && stellwerk config check --config stellwerk.toml "
+            "&& systemctl reload stellwerk",
+        ),
+    ]  # fmt: skip
+    assert [finding.noun for finding in await audit(town.store, OPERATOR, "anna@acme.test", named)] == []
+    cleo = Actor("cleo@other.test", "organisation_admin", "p9", "o9", "c9")
+    assert await audit(town.store, cleo, settings=named) == []
+
+
+async def test_an_address_that_somebody_else_has_by_now_is_theirs(town: Kept) -> None:
+    """A mailbox that was handed on, and an address that was given away again after its mailbox had ended."""
+    await town.do(AddMailbox("old@acme.test", "acme", "plant", owner="bo@acme.test"))
+    await town.do(DeactivatePerson("bo@acme.test"))
+    named = settings("bo@acme.test", "old@acme.test")
+
+    async def found() -> list[str]:
+        return [each.name for each in await audit(town.store, OPERATOR, settings=named) if each.noun == "setting"]
+
+    assert await found() == ["stellwerk.toml:1", "stellwerk.toml:2"]
+    await town.do(GiveMailbox("bo@acme.test", "anna@acme.test"))
+    await town.do(EndMailbox("old@acme.test"))
+    assert await found() == ["stellwerk.toml:2"]
+    await town.do(AddAlias("old@acme.test", "team@acme.test"))
+    assert await found() == []
 
 
 async def test_a_mailbox_that_never_had_an_owner_is_found(town: Kept) -> None:

@@ -9,9 +9,11 @@ import pytest
 from sqlalchemy import select
 
 from gateway.directory.actor import Actor
+from gateway.directory.actors import actor_of
 from gateway.directory.cache import Version
 from gateway.directory.errors import BadValue, NotAllowed, NotFound
 from gateway.directory.members import AddMember, Rights
+from gateway.directory.people import ChangePerson
 from gateway.directory.relay import RelayAccount, RelayAccounts, SetRelay
 from gateway.directory.tables import audit_entry, context, mailbox
 from tests.core.directory.conftest import Kept
@@ -67,6 +69,58 @@ async def test_what_cannot_work_is_refused(town: Kept, values: dict[str, str], s
 
 async def test_on_this_machine_it_may_go_without_tls(town: Kept) -> None:
     assert await town.do(SetRelay("team@acme.test", replace(ACCOUNT, address="127.0.0.1:2587", tls="none")))
+
+
+INTERNAL = [
+    "127.0.0.1:587",
+    "localhost:587",
+    "LOCALHOST.:587",
+    "db.localhost:587",
+    "postgres:5432",
+    "10.1.2.3:25",
+    "192.168.1.1:25",
+    "169.254.169.254:80",
+    "100.64.0.1:25",
+    "0.0.0.0:25",
+    "127.1:25",
+    "2130706433:25",
+    "0x7f000001:25",
+    "\uff11\uff12\uff17.0.0.1:25",
+    "127\u30020\u30020\u30021:25",
+    "[::1]:25",
+    "[::ffff:127.0.0.1]:25",
+    "[fd00::1]:25",
+    "[fe80::1%eth0]:25",
+    "224.0.0.1:25",
+]
+
+
+@pytest.mark.parametrize("address", INTERNAL)
+@pytest.mark.parametrize("role", ["member", "context_admin"])
+async def test_on_this_machine_or_in_a_private_network_only_those_who_answer_for_it_set_one(
+    town: Kept, address: str, role: str
+) -> None:
+    await town.do(ChangePerson("bo@acme.test", {"role": role}))
+    with pytest.raises(NotAllowed) as refused:
+        await town.do(
+            SetRelay("bo@acme.test", replace(ACCOUNT, address=address)), await actor_of(town.store, "bo@acme.test")
+        )
+    assert str(refused.value) == (
+        f"bo@acme.test ({role}) may not set a relay on this machine or in a private network ({address}); operators "
+        "and administrators of the organisation may"
+    )
+
+
+@pytest.mark.parametrize("address", ["smtp.relay.test:587", "8.8.8.8:587", "[2606:4700::1]:587", "10.relay.test:587"])
+async def test_a_relay_elsewhere_is_set_by_whoever_owns_the_mailbox(town: Kept, address: str) -> None:
+    bo, account = await actor_of(town.store, "bo@acme.test"), replace(ACCOUNT, address=address)
+    assert await town.do(SetRelay("bo@acme.test", account), bo)
+
+
+async def test_an_organisation_s_administrator_may_set_one_in_a_private_network(town: Kept) -> None:
+    anna = await actor_of(town.store, "anna@acme.test")
+    assert await town.do(SetRelay("bo@acme.test", replace(ACCOUNT, address="10.1.2.3:587")), anna)
+    assert await town.do(SetRelay("bo@acme.test", None), await actor_of(town.store, "bo@acme.test"))
 
 
 async def test_who_may_set_it(town: Kept) -> None:

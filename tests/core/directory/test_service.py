@@ -167,7 +167,7 @@ async def test_the_postmaster_of_a_domain_is_the_contact_of_its_organisation(tow
 async def test_a_plugin_that_a_context_switched_off_is_not_asked_about_its_mailboxes(town: Kept) -> None:
     refusing = call("smtp_rcpt_check", returns((Reply(550, "5.7.1", "no"),)))
     assert (await rcpt(await walk_with(town, refusing), "bo@acme.test")).code == 550
-    await town.do(SwitchPlugin("acme", "plant", "probe", False))
+    await town.do(SwitchPlugin("acme", "plant", "probe", False, ("probe",)))
     walk = await walk_with(town, refusing)
     assert (await rcpt(walk, "bo@acme.test")).code == 250
     assert (await rcpt(walk, "anna@acme.test")).code == 550
@@ -175,7 +175,7 @@ async def test_a_plugin_that_a_context_switched_off_is_not_asked_about_its_mailb
 
 async def test_a_route_that_a_context_switched_off_is_told(town: Kept) -> None:
     walk = await walk_with(town, call("route_recipient", returns(Discard("by rule"))))
-    await town.do(SwitchPlugin("acme", "plant", "probe", False))
+    await town.do(SwitchPlugin("acme", "plant", "probe", False, ("probe",)))
     await walk.directory.version.look()
     transaction, _ = await walk.mail()
     for address in ("bo@acme.test", "anna@acme.test"):

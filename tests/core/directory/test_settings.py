@@ -57,8 +57,8 @@ PLANS: list[tuple[dict[str, int], Command[object], str]] = [
         {"plan_message_bytes": 1000},
         ChangeMailbox("team@acme.test", {"max_message_bytes": 2000}),
         (
-            "largest message of team@acme.test, 2000 bytes: the plan of acme allows 1000, it is 1000 now; choose a "
-            "smaller one, or raise it: stellwerk organisation plan acme --message-bytes 2000"
+            "largest message of team@acme.test, 2000 bytes: the plan of acme allows 1000, it has no limit of its own "
+            "now; choose a smaller one, or raise it: stellwerk organisation plan acme --message-bytes 2000"
         ),
     ),
 ]
@@ -74,6 +74,13 @@ async def test_a_plan_names_its_limit_and_the_present_number(
     assert str(refusal.value).startswith(text)
     await town.do(ChangeOrganisation("acme", dict.fromkeys(plan)))
     await town.do(command)
+
+
+async def test_a_larger_limit_than_the_plan_s_is_told_with_the_present_one(town: Kept) -> None:
+    await town.do(ChangeMailbox("team@acme.test", {"max_message_bytes": 500}))
+    await town.do(ChangeOrganisation("acme", {"plan_message_bytes": 1000}))
+    with pytest.raises(OverPlan, match="allows 1000, it is 500 now; choose a smaller one"):
+        await town.do(ChangeMailbox("team@acme.test", {"max_message_bytes": 2000}))
 
 
 async def test_a_person_moves_with_their_own_mailboxes(town: Kept) -> None:

@@ -58,13 +58,13 @@ def run(config: Path, *words: str) -> Result:
 
 def test_upgrade_and_status_in_a_pipe(config: Path) -> None:
     before = run(config, "status")
-    assert (before.exit_code, before.output) == (1, "core\t-\tcore_0003\t3 pending: run `stellwerk db upgrade`\n")
+    assert (before.exit_code, before.output) == (1, "core\t-\tcore_0004\t4 pending: run `stellwerk db upgrade`\n")
     done = run(config, "upgrade")
     assert (done.exit_code, done.output.split("\t")[:2]) == (0, ["core", "core_0001"])
     again = run(config, "upgrade")
     assert (again.exit_code, again.output) == (0, "nothing to do: every table is at its newest revision\n")
     after = run(config, "status")
-    assert (after.exit_code, after.output) == (0, "core\tcore_0003\tcore_0003\tready\n")
+    assert (after.exit_code, after.output) == (0, "core\tcore_0004\tcore_0004\tready\n")
 
 
 def test_upgrade_and_status_as_json(config: Path) -> None:
@@ -72,13 +72,14 @@ def test_upgrade_and_status_as_json(config: Path) -> None:
         "core_0001",
         "core_0002",
         "core_0003",
+        "core_0004",
     ]
     assert json.loads(run(config, "upgrade", "--json").output) == []
     assert json.loads(run(config, "status", "--json").output) == [
         {
             "owner": "core",
-            "current": "core_0003",
-            "head": "core_0003",
+            "current": "core_0004",
+            "head": "core_0004",
             "pending": [],
             "orphaned": False,
             "unknown": False,
@@ -97,7 +98,7 @@ def test_upgrade_and_status_as_json(config: Path) -> None:
         (
             "UPDATE alembic_version_core SET version_num = 'core_9999'",
             1,
-            "core\tcore_9999\tcore_0003\tmade by a newer version: install it again, or restore a backup",
+            "core\tcore_9999\tcore_0004\tmade by a newer version: install it again, or restore a backup",
         ),
     ],
 )

@@ -49,7 +49,7 @@ down_revision = {down!r}
 def upgrade() -> None:
     {body}
 '''
-CORE_REVISIONS = ["core_0001", "core_0002", "core_0003"]
+CORE_REVISIONS = ["core_0001", "core_0002", "core_0003", "core_0004"]
 CREATE = 'op.create_table("{name}", sa.Column("id", sa.Integer, primary_key=True))'
 
 

@@ -325,6 +325,21 @@ async def test_doctor_is_told_of_targets_without_a_mailbox() -> None:
         assert await _declared(walk).checks["targets"]() is None
 
 
+async def test_every_address_that_a_rule_names_is_declared_with_where_it_stands() -> None:
+    when = f'kind = "all", conditions = [{{ {to(ANNA)} }}, {{ kind = "not", condition = {{ kind = "sender", equals = '
+    when += f'["<>", "{CLEO}"] }} }}]'
+    tables = rule("a", when, redirect(BO, "x@far.test")) + rule("b", to(BO), DISCARD)
+    async with loaded("forwarding", tables=tables) as walk:
+        found = [(str(each.address), each.path, each.what) for each in _declared(walk).addresses]
+    assert found == [
+        (BO, ("rule", 0, "then", "targets", 0), 'rule "a" sends mail to'),
+        ("x@far.test", ("rule", 0, "then", "targets", 1), 'rule "a" sends mail to'),
+        (ANNA, ("rule", 0, "when"), 'rule "a" asks for mail for'),
+        (CLEO, ("rule", 0, "when"), 'rule "a" asks for mail from'),
+        (BO, ("rule", 1, "when"), 'rule "b" asks for mail for'),
+    ]
+
+
 def _declared(walk: Loaded) -> Declarations:
     plugin = walk.plugins.get("forwarding")
     assert plugin is not None
