@@ -28,6 +28,7 @@ SERVERS: Mapping[str, Server] = {
     "openssl": Server("openssl", "openssl"),
     "curl": Server("curl", "curl"),
     "knot": Server("knotd", "knot"),
+    "knsupdate": Server("knsupdate", "knot-dnsutils"),
     "unbound": Server("unbound", "unbound"),
     "haproxy": Server("haproxy", "haproxy"),
     "dovecot-lmtpd": Server("/usr/lib/dovecot/lmtp", "dovecot-lmtpd"),

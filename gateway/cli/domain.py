@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.directory_options import Desk, Office, changing, organisation_option, reading
+from gateway.cli.domain_publish import publish
 from gateway.cli.options import read_config
 from gateway.cli.output import print_json, print_table
 
@@ -28,6 +29,9 @@ FORMATS = ("table", "zone", "panel", "nsupdate", "json")
 @click.group()
 def domain() -> None:
     """Domains: a new one neither receives nor sends until its owner proves it in DNS, or an operator trusts it."""
+
+
+domain.add_command(publish)
 
 
 @domain.command()

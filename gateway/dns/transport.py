@@ -175,18 +175,23 @@ async def _ask_udp(query: dns.message.Message, wire: bytes, server: Nameserver) 
         transport.close()
 
 
-async def _ask_tcp(query: dns.message.Message, wire: bytes, server: Nameserver) -> Response:
+async def octets_over_tcp(wire: bytes, server: Nameserver) -> bytes:
+    """What the server sends back on a connection of its own, whatever it is. Raises `OSError`, `EOFError`."""
     reader, writer = await asyncio.open_connection(server.host, server.port)
     try:
         writer.write(struct.pack("!H", len(wire)) + wire)
         (size,) = struct.unpack("!H", await reader.readexactly(2))
-        data = await reader.readexactly(size)
+        return await reader.readexactly(size)
     finally:
         writer.transport.abort()
+
+
+async def _ask_tcp(query: dns.message.Message, wire: bytes, server: Nameserver) -> Response:
+    data = await octets_over_tcp(wire, server)
     try:
         message = dns.message.from_wire(data)
     except (dns.exception.DNSException, ValueError):
         raise ExchangeError(Trouble.MALFORMED, f"{server} sent something that is no DNS message") from None
     if not query.is_response(message):
         raise ExchangeError(Trouble.MALFORMED, f"{server} answered another question")
-    return Response(message, size, over_tcp=True)
+    return Response(message, len(data), over_tcp=True)

@@ -130,6 +130,22 @@ class LookNow:
 
 
 @dataclass(frozen=True, slots=True)
+class NotePublished:
+    """Records of the domain were entered in its owner's DNS. `records`: name and type of each; `server`: where."""
+
+    name: str
+    organisation: str
+    server: str
+    key: str
+    records: Sequence[str]
+
+    def run(self, change: Change, /) -> None:
+        row = administered(change, self.name, self.organisation, "publish its records")
+        told = {"server": self.server, "key": self.key, "records": list(self.records)}
+        change.note("domain.publish", "domain", row.id, row.name, row.organisation_id, **told)
+
+
+@dataclass(frozen=True, slots=True)
 class ApproveDomain:
     """An operator has looked at a claim that waits for one: it goes on as any other."""
 

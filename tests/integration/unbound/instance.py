@@ -1,4 +1,4 @@
-"""One unbound of its own directory and port on loopback, which validates zones that the test has signed itself."""
+"""One unbound of its own directory and port on loopback, which validates zones: the test's own, or another server's."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ server:
     trust-anchor-file: "{directory}/anchors"
     ede: yes
     val-log-level: 2
+    do-not-query-localhost: no
     cache-max-negative-ttl: 60
 remote-control:
     control-enable: no
@@ -46,6 +47,11 @@ auth-zone:
     zonefile: "{directory}/{name}.zone"
     for-downstream: no
     for-upstream: yes
+"""
+STUB = """\
+stub-zone:
+    name: "{name}"
+    stub-addr: {address}
 """
 
 
@@ -73,15 +79,23 @@ def sign(name: str, records: str, *, ago: timedelta = timedelta(hours=1)) -> Sig
 
 
 @asynccontextmanager
-async def unbound(directory: Path, zones: Mapping[str, SignedZone]) -> AsyncIterator[str]:
-    """The address of a running unbound that knows `zones` and trusts their keys."""
+async def unbound(
+    directory: Path, zones: Mapping[str, SignedZone], served: Mapping[str, str] | None = None, anchors: str = ""
+) -> AsyncIterator[str]:
+    """The address of a running unbound that knows `zones` and trusts their keys.
+
+    `served` are zones of other servers, with their addresses; `anchors` are their keys.
+    """
     with reserved_ports() as ports:
         port = ports.take()
         text = CONFIGURATION.format(directory=directory, port=port)
         for name, zone in zones.items():
             (directory / f"{name}.zone").write_text(zone.text, encoding="utf-8")
             text += ZONE.format(directory=directory, name=name)
-        (directory / "anchors").write_text("\n".join(zone.anchor for zone in zones.values()) + "\n", encoding="utf-8")
+        for name, server in (served or {}).items():
+            text += STUB.format(name=name, address=server.replace(":", "@"))
+        trusted = "\n".join([*(zone.anchor for zone in zones.values()), anchors, ""])
+        (directory / "anchors").write_text(trusted, encoding="utf-8")
         configuration = directory / "unbound.conf"
         configuration.write_text(text, encoding="utf-8")
         process = await asyncio.create_subprocess_exec("unbound", "-d", "-c", str(configuration))

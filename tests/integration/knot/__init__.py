@@ -1,0 +1,1 @@
+"""Domains whose DNS a real knot serves, signs and lets be changed."""
