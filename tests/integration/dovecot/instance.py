@@ -19,6 +19,7 @@ from tests.integration.waiting import until
 
 _NOBODY = 65534
 
+# Without the pauses behind a failed login and for a client that has failed before: nobody here guesses passwords.
 _CONF = """\
 base_dir = {base}/run
 state_dir = {base}/state
@@ -28,6 +29,7 @@ protocols =
 listen = 127.0.0.1
 ssl = no
 disable_plaintext_auth = no
+auth_failure_delay = 0
 postmaster_address = postmaster@example.test
 hostname = store.example.test
 mail_location = maildir:{base}/mail/%d/%n
@@ -38,6 +40,11 @@ mail_plugins = quota
 plugin {{
   quota = maildir:User quota
   quota_rule = *:storage=200M
+}}
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service stats {{
   client_limit = 100
@@ -94,12 +101,12 @@ class DovecotInstance:
 
     async def start(self) -> None:
         """Start, and wait until it says so. AssertionError with its log when it does not come up."""
+        starts = self.log.count(_IS_STARTING)  # before: it may have said so by the time its process is known here
         with (self.base / "output").open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 "dovecot", "-F", "-c", self._conf, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output
             )
         self._process = process
-        starts = self.log.count(_IS_STARTING)
 
         def is_up() -> bool:
             told = (self.base / "output").read_text()
