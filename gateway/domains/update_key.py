@@ -27,7 +27,8 @@ _FORMS = (
     'expected one key, as BIND writes it: key "name" { algorithm hmac-sha256; secret "..."; }; '
     "or as knot does: hmac-sha256:name:secret"
 )
-_COMMENTS = re.compile(r"/\*.*?\*/|(?://|#)[^\n]*", re.DOTALL)
+# Two slashes stand in the base64 of many a secret, and begin no comment within quotes.
+_QUOTED_OR_COMMENT = re.compile(r'("[^"\n]*")|/\*.*?\*/|(?://|#)[^\n]*', re.DOTALL)
 _BIND = re.compile(r'key\s+("?)([^\s"{};]+)\1\s*\{([^{}]*)\}\s*;?')
 _CLAUSE = re.compile(r'(algorithm|secret)\s+("?)([^\s";]+)\2\s*;')
 _LINE = re.compile(r"(?:([^\s:]+):)?([^\s:]+):([A-Za-z0-9+/]+={0,2})")
@@ -74,7 +75,7 @@ def read_key(path: Path) -> UpdateKey:
 
 def parse_key(text: str) -> UpdateKey:
     """Read BIND's clause, knot's line (`knsupdate -k`), or what `keymgr -t` prints. Raises `ValueError`."""
-    found = _bind(_COMMENTS.sub(" ", text)) or _knot(text) or _line(text)
+    found = _bind(_QUOTED_OR_COMMENT.sub(lambda found: found[1] or " ", text)) or _knot(text) or _line(text)
     if not found:
         raise ValueError(f"there is no key in it; {_FORMS}")
     if len(found) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,14 @@ GOOD = {
 def test_a_key_is_read(form: str) -> None:
     text, algorithm = GOOD[form]
     assert parse_key(text) == UpdateKey("owner", algorithm, OCTETS)
+
+
+@pytest.mark.parametrize("form", [form for form in GOOD if "bare" not in form])
+def test_two_slashes_in_a_secret_begin_no_comment(form: str) -> None:
+    text, algorithm = GOOD[form]
+    slashes = base64.b64encode(b"\xff" * 32).decode()
+    assert "//" in slashes
+    assert parse_key(text.replace(SECRET, slashes)) == UpdateKey("owner", algorithm, b"\xff" * 32)
 
 
 BAD = {
