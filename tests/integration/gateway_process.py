@@ -19,6 +19,8 @@ import pytest
 from tests.integration.waiting import until
 
 STELLWERK = Path(sys.executable).parent / "stellwerk"
+HEEDING_SIGINT = ("env", "--default-signal=INT")
+"""In front of a command that is to be interrupted: whoever runs the tests in the background has SIGINT ignored."""
 
 
 class GatewayProcess:

@@ -20,10 +20,7 @@ from gateway.cli.demo.scenes import SCENES
 from gateway.cli.demo.stage import Stage
 from tests.core.cli.in_process import run
 from tests.core.supervisor.serving import is_alive
-from tests.integration.gateway_process import STELLWERK
-
-HEEDING_SIGINT = ("env", "--default-signal=INT")
-"""Whoever runs the tests in the background has SIGINT ignored, and so would have the demo."""
+from tests.integration.gateway_process import HEEDING_SIGINT, STELLWERK
 
 
 def demo(directory: Path, *options: str) -> subprocess.Popen[str]:

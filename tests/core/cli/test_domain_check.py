@@ -18,7 +18,7 @@ import pytest
 
 from tests.core.cli.customer import CHALLENGE, MX, NAME, OLD_MX, Customer, customer_of
 from tests.databases import MadeOnce
-from tests.integration.gateway_process import STELLWERK
+from tests.integration.gateway_process import HEEDING_SIGINT, STELLWERK
 
 PATIENCE_SECONDS = 60.0
 
@@ -162,7 +162,7 @@ def test_ctrl_c_ends_a_watch_with_status_1_and_a_sentence(customer: Customer, ex
     async def interrupted() -> tuple[int, str, str]:
         arguments = ("domain", "check", NAME, "--watch", *extra, "--config", str(customer.config))
         pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(STELLWERK, *arguments, stdout=pipe, stderr=pipe)
+        process = await asyncio.create_subprocess_exec(*HEEDING_SIGINT, STELLWERK, *arguments, stdout=pipe, stderr=pipe)
         assert process.stdout is not None
         async with asyncio.timeout(PATIENCE_SECONDS):
             first = await process.stdout.readline()
@@ -185,7 +185,9 @@ def test_on_a_terminal_the_whole_picture_is_drawn(customer: Customer) -> None:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, 160, 0, 0))
     arguments = ("domain", "check", NAME, "--watch", "--config", str(customer.config))
     surroundings = {**os.environ, "TERM": "xterm"}
-    with subprocess.Popen([STELLWERK, *arguments], stdout=theirs, stderr=theirs, env=surroundings) as process:
+    with subprocess.Popen(
+        [*HEEDING_SIGINT, STELLWERK, *arguments], stdout=theirs, stderr=theirs, env=surroundings
+    ) as process:
         os.close(theirs)
         seen = _read(ours, until=b"looks next at")
         process.send_signal(signal.SIGINT)
