@@ -44,6 +44,7 @@ level = "warning"
 """
 
 
+@pytest.mark.slow
 async def test_n11_a_next_hop_that_leads_back_to_us_is_a_loop(gateway_process: StartGateway, tmp_path: Path) -> None:
     """The stamp refuses the third pass: after two hops, not after fifty."""
     ports = PortReservation()

@@ -10,7 +10,7 @@ import pytest
 from tests.core.smtp.client import Client, eventually
 from tests.security.conftest import MANY_CONNECTIONS, Playground
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="package")]
 
 _LINES = (b".", b"..", b".x", b"", b"QUIT", b"BDAT 5 LAST", b"\xff\xfe eight bits", b"x" * 997, b"a line")
 

@@ -10,7 +10,7 @@ import pytest
 from tests.security.conftest import Playground
 from tests.security.dialogue import DIALOGUES, OWN_FOLDER, Dialogue, DialogueError, Stage, read_dialogue
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="package")]
 
 
 @pytest.mark.parametrize("dialogue", DIALOGUES, ids=lambda dialogue: dialogue.path.stem)

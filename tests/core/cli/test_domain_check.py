@@ -20,6 +20,8 @@ from tests.core.cli.customer import CHALLENGE, MX, NAME, OLD_MX, Customer, custo
 from tests.databases import MadeOnce
 from tests.integration.gateway_process import HEEDING_SIGINT, STELLWERK
 
+pytestmark = pytest.mark.slow  # whole gateways or commands in processes of their own
+
 PATIENCE_SECONDS = 60.0
 
 

@@ -17,6 +17,8 @@ import pytest
 from gateway.testing.dns_zone import Record
 from tests.core.cli.customer import APEX, CHALLENGE, MX, NAME, OLD_MX, OTHERS, Customer
 
+pytestmark = pytest.mark.slow  # whole gateways or commands in processes of their own
+
 OTHER_TEXT: Record = (NAME, "TXT", '"something else"', 300)
 OLD_SPF: list[Record] = [
     (NAME, "TXT", '"v=spf1 ip4:192.0.2.1 -all"', 300),

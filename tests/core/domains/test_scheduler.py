@@ -149,6 +149,7 @@ async def test_a_life_from_claim_to_suspension_and_back(kept: Kept, tmp_path: Pa
         assert (OWNER[0], f"{NAME}: in service again") in await here.letters()
 
 
+@pytest.mark.slow
 async def test_a_resolver_that_says_servfail_for_30_days_changes_no_state(kept: Kept, tmp_path: Path) -> None:
     async with world(kept, tmp_path) as here:
         await in_service(here)

@@ -26,6 +26,8 @@ from tests.core.domains.installation import installation
 from tests.core.domains.small_checker import SmallChecker
 from tests.core.domains.test_scheduler import NAMES, World
 
+pytestmark = pytest.mark.slow  # whole gateways or commands in processes of their own
+
 
 @dataclass
 class Beside:
