@@ -201,7 +201,7 @@ async def test_p51_haproxy(gateway_process: StartGateway, tmp_path: Path, ports:
     received = [_received(message) for message in await _mail(gateway, tmp_path, 3)]
     for number, protocol in ((2, "ESMTP id"), (3, "ESMTPS (TLSv1.3"), (4, "ESMTPS (TLSv1.3")):
         assert any(f"[127.0.0.{number}]" in line and f"with {protocol}" in line for line in received), received
-    assert "no PROXY header" in gateway.output
+    await until(lambda: "no PROXY header" in gateway.output, "the log says why it was closed")
 
 
 async def _encrypted(port: int, source: str) -> smtplib.SMTP:
